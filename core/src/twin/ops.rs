@@ -1,0 +1,175 @@
+//! The opcodes, one function each.
+
+use super::call::{Call, HANDLER_OK};
+use super::{End, Twin};
+use crate::control::{METRIC_SLOTS, word};
+use crate::io_queue::{self, NO_SLOT, op};
+use crate::opcode::{self, DFA_COLUMNS, MEMCPY_MAX_WORDS};
+use crate::packed::Payload;
+use crate::slot::fault;
+use crate::words::WordMut;
+
+impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
+    /// Runs a claimed slot. `reserved` is the IO slot that a LOAD_MISS got.
+    pub(super) fn run(&mut self, call: Call<'a, W>, reserved: Option<u32>) -> End {
+        match call.opcode {
+            opcode::PACKED_SLOT => self.packed(&call),
+            opcode::LOAD_MISS => match reserved {
+                Some(io_slot) => load_miss(&call, io_slot),
+                None => End::Fault(fault::RANGE),
+            },
+            opcode::SHUTDOWN => shutdown(&call),
+            opcode::PRINTF => {
+                call.debug_print(call.arg(0), call.arg(1), call.arg(2));
+                End::Done
+            }
+            _ => self.simple(&call),
+        }
+    }
+
+    fn packed(&mut self, call: &Call<'a, W>) -> End {
+        let Ok(ops) = Payload::from_words(call.args.all()).parse() else {
+            return End::Fault(fault::PACKED);
+        };
+        for op in &ops {
+            let end = self.simple(&call.packed(op));
+            if end != End::Done {
+                return end;
+            }
+        }
+        End::Done
+    }
+
+    /// The operations that may also stand in a packed slot.
+    fn simple(&mut self, call: &Call<'a, W>) -> End {
+        if (call.opcode as usize) < METRIC_SLOTS {
+            self.add(word::METRICS + call.opcode as usize);
+        }
+        match call.opcode {
+            opcode::NOP => End::Done,
+            opcode::STORE_U32 => update(call, |_, value| value),
+            opcode::ATOMIC_ADD => update(call, u32::wrapping_add),
+            opcode::LOAD_U32 => load(call),
+            opcode::COMPARE_SWAP => compare_swap(call),
+            opcode::MEMCPY => memcpy(call),
+            opcode::DFA_STEP => dfa_step(call),
+            opcode if opcode::is_user(opcode) => match (self.handlers)(call) {
+                None => End::Fault(fault::OPCODE),
+                Some(HANDLER_OK) => End::Done,
+                Some(code @ fault::USER_MIN..=fault::USER_MAX) => End::Fault(code),
+                Some(_) => End::Fault(fault::RANGE),
+            },
+            _ => End::Fault(fault::OPCODE),
+        }
+    }
+}
+
+/// Whether the slot may not write the control word: only tenant 0 may write below the
+/// observables.
+fn is_protected<W: WordMut>(call: &Call<'_, W>, word: u32) -> bool {
+    call.tenant != 0 && (word as usize) < word::OBSERVABLES
+}
+
+/// `control[a1] = f(control[a1], a0)`.
+fn update<W: WordMut>(call: &Call<'_, W>, f: impl Fn(u32, u32) -> u32) -> End {
+    let target = call.arg(1);
+    let Some(word) = call.row.control.words().get(target as usize) else {
+        return End::Fault(fault::RANGE);
+    };
+    if is_protected(call, target) {
+        return End::Fault(fault::PROTECTED);
+    }
+    word.store(f(word.load(), call.arg(0)));
+    End::Done
+}
+
+fn load<W: WordMut>(call: &Call<'_, W>) -> End {
+    let Some(source) = call.row.control.words().get(call.arg(0) as usize) else {
+        return End::Fault(fault::RANGE);
+    };
+    if call.observe(call.arg(1), source.load()) { End::Done } else { End::Fault(fault::RANGE) }
+}
+
+fn compare_swap<W: WordMut>(call: &Call<'_, W>) -> End {
+    let target = call.arg(0);
+    // The old value's word lies furthest: if it is there, so is the target.
+    if target >= call.observable_count() {
+        return End::Fault(fault::RANGE);
+    }
+    if is_protected(call, target) {
+        return End::Fault(fault::PROTECTED);
+    }
+    let Some(word) = call.row.control.words().get(target as usize) else {
+        return End::Fault(fault::RANGE);
+    };
+    let old = word.load();
+    if old == call.arg(1) {
+        word.store(call.arg(2));
+    }
+    call.observe(target, old);
+    End::Done
+}
+
+fn memcpy<W: WordMut>(call: &Call<'_, W>) -> End {
+    let (from, to, words) = (call.arg(0), call.arg(1), call.arg(2));
+    if words > MEMCPY_MAX_WORDS {
+        return End::Fault(fault::LIMIT);
+    }
+    if words == 0 {
+        return End::Done;
+    }
+    let control = call.row.control.words();
+    let window = |start: u32| {
+        let end = u64::from(start) + u64::from(words);
+        usize::try_from(end).ok().and_then(|end| control.get(start as usize..end))
+    };
+    let (Some(source), Some(target)) = (window(from), window(to)) else {
+        return End::Fault(fault::RANGE);
+    };
+    if is_protected(call, to) {
+        return End::Fault(fault::PROTECTED);
+    }
+    for (source, target) in source.iter().zip(target) {
+        target.store(source.load());
+    }
+    End::Done
+}
+
+fn dfa_step<W: WordMut>(call: &Call<'_, W>) -> End {
+    let (state, byte) = (u64::from(call.arg(0)), u64::from(call.arg(1)));
+    let (table, result) = (u64::from(call.arg(2)), call.arg(3));
+    let index = table + state * u64::from(DFA_COLUMNS) + byte;
+    let in_table = byte < u64::from(DFA_COLUMNS) && index < u64::from(call.workspace_len());
+    if !in_table || result >= call.observable_count() {
+        return End::Fault(fault::RANGE);
+    }
+    call.observe(result, call.workspace_load(index as u32));
+    End::Done
+}
+
+fn load_miss<W: WordMut>(call: &Call<'_, W>, io_slot: u32) -> End {
+    let Some(io) = call.row.io_queue.slot_words(io_slot) else {
+        return End::Fault(fault::IO);
+    };
+    let prefetch = call.arg(1) == 1;
+    io[io_queue::word::OP].store(op::READ);
+    io[io_queue::word::SOURCE].store(call.arg(0));
+    io[io_queue::word::DESTINATION].store(call.arg(5));
+    io[io_queue::word::OFFSET_LOW].store(call.arg(2));
+    io[io_queue::word::OFFSET_HIGH].store(call.arg(3));
+    io[io_queue::word::BYTE_COUNT].store(call.arg(4));
+    io[io_queue::word::TAG].store(if prefetch { NO_SLOT } else { call.slot });
+    // Release pairs with the host's acquire in `IoQueue::poll`: the request is whole.
+    io[io_queue::word::STATUS].store_release(io_queue::status::PUBLISHED);
+    if prefetch { End::Done } else { End::WaitIo(io_slot) }
+}
+
+fn shutdown<W: WordMut>(call: &Call<'_, W>) -> End {
+    if call.tenant != 0 {
+        return End::Fault(fault::PROTECTED);
+    }
+    if let Some(word) = call.row.control.words().get(word::SHUTDOWN) {
+        word.store_release(1);
+    }
+    End::Done
+}
