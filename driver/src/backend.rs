@@ -1,0 +1,111 @@
+//! Backends: where the kernel runs.
+
+mod cpu;
+mod portable;
+
+pub(crate) use cpu::Cpu;
+pub(crate) use portable::{Options as PortableOptions, Portable};
+
+use crate::host_row::HostRow;
+use crate::work::WorkList;
+use slipring_core::layout::Buffer;
+use std::ops::Range;
+
+/// Why a backend could not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages name the fields")]
+pub enum BackendError {
+    /// The device is gone; this driver cannot go on with it.
+    #[error("the GPU device was lost: {reason}")]
+    Lost { reason: String },
+    /// The device did not finish in time, and counts as lost.
+    #[error("the GPU did not finish within {timeout_ms} ms")]
+    Timeout { timeout_ms: u64 },
+    /// The device refused a call, of this driver or of a user of [`Gpu`](crate::gpu::Gpu), or
+    /// memory ran out.
+    #[error("the GPU refused a call: {message}")]
+    Refused { message: String },
+}
+
+impl BackendError {
+    /// Whether the device is gone.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Timeout { .. })
+    }
+}
+
+/// What runs the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackendInfo {
+    /// `portable` (safe wgpu) or `twin` (the kernel on the CPU).
+    pub backend: &'static str,
+    /// The adapter's name, or that of the twin.
+    pub adapter: String,
+    /// Why this one: what was passed over, and for what reason.
+    pub reason: String,
+}
+
+/// How a drain's lanes are laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LaneOrder {
+    /// One lane a slot, in no order within a level.
+    #[default]
+    Parallel,
+    /// One lane that walks the slots in the twin's order. Slow; it gives a defined result to
+    /// jobs whose effects race.
+    Serial,
+}
+
+/// One drain, as a backend sees it.
+pub(crate) struct Drain<'a> {
+    /// The host's row: the source of uploads, the target of readback.
+    pub(crate) row: &'a HostRow,
+    /// Word ranges that the device must get first.
+    pub(crate) uploads: &'a [(Buffer, Range<usize>)],
+    /// Slots to look at, each level ascending.
+    pub(crate) work: &'a WorkList,
+    /// Word ranges to bring back.
+    pub(crate) readback: &'a [(Buffer, Range<usize>)],
+}
+
+/// What a drain cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) uploaded_bytes: u64,
+    pub(crate) readback_bytes: u64,
+    pub(crate) launches: u32,
+    pub(crate) lanes: u64,
+    pub(crate) sync_points: u32,
+}
+
+/// One row's kernel and its memory. Any call may say that the device is lost.
+pub(crate) trait Backend: Send {
+    fn info(&self) -> &BackendInfo;
+
+    /// Uploads, drains, reads back. On success the host's row is the device's in every range
+    /// of the readback; on failure the host's row is unchanged.
+    fn drain(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError>;
+
+    /// Writes workspace words from word `first` on; the range was checked.
+    fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError>;
+
+    /// Reads workspace words from word `first` on; the range was checked.
+    fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError>;
+
+    /// The GPU, for passes of the user's own; none on the CPU.
+    fn gpu(&self) -> Option<&crate::gpu::Gpu> {
+        None
+    }
+
+    /// The GPU's copy of a buffer, to bind in passes of the user's own.
+    fn buffer(&self, _buffer: Buffer) -> Option<&wgpu::Buffer> {
+        None
+    }
+
+    /// The GPU's workspace, to bind in passes of the user's own.
+    fn workspace(&self) -> Option<&wgpu::Buffer> {
+        None
+    }
+}

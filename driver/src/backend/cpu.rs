@@ -1,0 +1,98 @@
+//! The twin as a backend: the kernel on the CPU, over a row of its own, so that uploads and
+//! readback mean what they mean on a GPU.
+
+use super::{Backend, BackendError, BackendInfo, Cost, Drain};
+use crate::host_row::HostRow;
+use crate::kernel::{CpuHandler, Kernel};
+use crate::work::{level_of, slot_of};
+use slipring_core::layout::{Buffer, Geometry};
+use slipring_core::twin::{Call, Twin};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub(crate) struct Cpu {
+    device: HostRow,
+    handlers: Vec<(u32, CpuHandler)>,
+    workspace: Box<[AtomicU32]>,
+    info: BackendInfo,
+}
+
+impl Cpu {
+    /// A twin of `kernel`, or the function name of a handler that has no CPU twin.
+    pub(crate) fn new(
+        kernel: &Kernel,
+        geometry: Geometry,
+        workspace_words: usize,
+        reason: String,
+    ) -> Result<Self, String> {
+        let twin = |handler: &crate::kernel::Handler| {
+            let cpu = handler.cpu().ok_or_else(|| handler.function().to_owned())?;
+            Ok((handler.opcode(), cpu))
+        };
+        let handlers = kernel.handlers().iter().map(twin).collect::<Result<_, String>>()?;
+        let workspace = (0..workspace_words).map(|_| AtomicU32::new(0)).collect();
+        let adapter = "the kernel's twin on the CPU".to_owned();
+        let device = HostRow::new(geometry);
+        Ok(Self {
+            device,
+            handlers,
+            workspace,
+            info: BackendInfo { backend: "twin", adapter, reason },
+        })
+    }
+}
+
+impl Backend for Cpu {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    fn drain(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
+        let handlers = &self.handlers;
+        let run = |call: &Call<'_, AtomicU32>| {
+            let found = handlers.iter().find(|(opcode, _)| *opcode == call.opcode());
+            found.map(|(_, handler)| handler(call))
+        };
+        let mut cost = Cost { sync_points: 1, ..Cost::default() };
+        cost.uploaded_bytes = copy(drain.row, &self.device, drain.uploads);
+        let mut twin = Twin::new(self.device.row(), &self.workspace[..], run);
+        for level in drain.work.levels() {
+            level.iter().for_each(|&entry| twin.look(slot_of(entry), level_of(entry)));
+            cost.launches += 1;
+            cost.lanes += level.len() as u64;
+        }
+        for &entry in drain.work.fences() {
+            twin.fence(slot_of(entry), level_of(entry));
+        }
+        cost.launches += u32::from(!drain.work.fences().is_empty());
+        cost.lanes += drain.work.fences().len() as u64;
+        cost.readback_bytes = copy(&self.device, drain.row, drain.readback);
+        Ok(cost)
+    }
+
+    fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        for (copy, word) in self.workspace[first..].iter().zip(words) {
+            copy.store(*word, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        for (copy, word) in words.iter_mut().zip(&self.workspace[first..]) {
+            *copy = word.load(Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Copies word ranges from one row to another, and says how many bytes they are.
+fn copy(from: &HostRow, to: &HostRow, ranges: &[(Buffer, Range<usize>)]) -> u64 {
+    let mut bytes = 0;
+    for (buffer, range) in ranges {
+        let words =
+            from.words(*buffer)[range.clone()].iter().zip(&to.words(*buffer)[range.clone()]);
+        words.for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
+        bytes += 4 * range.len() as u64;
+    }
+    bytes
+}

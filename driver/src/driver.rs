@@ -1,0 +1,381 @@
+//! The loop that users write: publish, dispatch, look at results.
+//!
+//! ```text
+//!   publish ─▶ host row ─ dirty words ─▶ resident buffers ─▶ drain
+//!   outcome ◀─ host row ◀─ readback ──── resident buffers ◀──┘
+//! ```
+
+mod io;
+
+use crate::backend::{Backend, BackendError, BackendInfo, Drain};
+use crate::dirty::Dirty;
+use crate::gpu::Gpu;
+use crate::host_row::HostRow;
+use crate::kernel::Kernel;
+use crate::open::DriverBuilder;
+use crate::readback::Readback;
+use crate::stats::Drained;
+use crate::work::{WorkList, runs};
+use slipring_core::control;
+use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
+use slipring_core::opcode;
+use slipring_core::publisher::{Batch, Entry, Fault, Outcome, Publisher, PublisherError, Ticket};
+use slipring_core::ring::Job;
+use slipring_core::row::{ResetError, Row};
+use slipring_core::slot::{Priority, State, WORDS};
+use slipring_core::tenant::{Tenant, TenantError};
+use std::ops::Range;
+use std::sync::atomic::AtomicU32;
+
+/// Why a dispatch did not happen, or a workspace was not reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages name the fields")]
+pub enum DriverError {
+    /// The device.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Buffers of other lengths than the geometry's.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Words outside the workspace.
+    #[error("words {first}..{end} of a workspace of {words}")]
+    WorkspaceRange { first: usize, end: usize, words: usize },
+    /// Observables that the row does not have.
+    #[error("observables {first}..{end} of {observables}")]
+    ObservableRange { first: u32, end: u32, observables: u32 },
+}
+
+/// One row, its kernel, and the device that runs it.
+///
+/// ```
+/// use slipring_core::{layout::Geometry, opcode, publisher::Outcome, ring::Job};
+/// use slipring_driver::{BackendChoice, Driver, Kernel, Readback};
+///
+/// let kernel = Kernel::builder().build()?;
+/// let geometry = Geometry::of_slots(64, 8)?;
+/// # let choice = BackendChoice::Twin;
+/// let mut driver = Driver::builder(kernel, geometry).backend(choice).open()?;
+///
+/// let ticket = driver.publish(&Job::new(opcode::STORE_U32, &[42, 160 + 3]))?;
+/// let drained = driver.dispatch(&Readback::observables(0..8))?;
+///
+/// assert_eq!((drained.done, drained.faults), (1, 0));
+/// assert_eq!(driver.outcome(ticket), Outcome::Done);
+/// assert_eq!(driver.row().control.observable(3), Ok(42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Driver {
+    backend: Box<dyn Backend>,
+    host: HostRow,
+    publisher: Publisher<Vec<Entry>>,
+    work: WorkList,
+    dirty: Dirty,
+    workspace_words: usize,
+    /// Whether slots may wait for I/O: the IO queue is then always read back.
+    uses_io: bool,
+    prefetch_failures: u32,
+    listed: Vec<u32>,
+    readback: Vec<(Buffer, Range<usize>)>,
+}
+
+impl core::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (geometry, backend) = (self.host.geometry(), self.backend.info());
+        f.debug_struct("Driver")
+            .field("geometry", &geometry)
+            .field("backend", backend)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// A driver of `kernel` over a row of `geometry`, still to be opened.
+    pub fn builder(kernel: Kernel, geometry: Geometry) -> DriverBuilder {
+        DriverBuilder::new(kernel, geometry)
+    }
+
+    pub(crate) fn new(
+        backend: Box<dyn Backend>,
+        host: HostRow,
+        publisher: Publisher<Vec<Entry>>,
+        workspace_words: usize,
+    ) -> Self {
+        let geometry = host.geometry();
+        Self {
+            backend,
+            host,
+            work: WorkList::new(publisher.partitions().sizes()),
+            publisher,
+            dirty: Dirty::new(geometry),
+            workspace_words,
+            uses_io: false,
+            prefetch_failures: 0,
+            listed: Vec::with_capacity(geometry.slots() as usize),
+            readback: Vec::new(),
+        }
+    }
+
+    /// What runs the kernel, and why.
+    pub fn backend(&self) -> &BackendInfo {
+        self.backend.info()
+    }
+
+    /// The GPU, for passes of the user's own; none on the twin. The driver does not see what
+    /// such a pass writes to the row's buffers.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.backend.gpu()
+    }
+
+    /// The GPU's copy of a buffer, to bind in passes of the user's own; none on the twin.
+    pub fn buffer(&self, buffer: Buffer) -> Option<&wgpu::Buffer> {
+        self.backend.buffer(buffer)
+    }
+
+    /// The GPU's workspace, to bind in passes of the user's own; none on the twin.
+    pub fn workspace(&self) -> Option<&wgpu::Buffer> {
+        self.backend.workspace()
+    }
+
+    /// The row as the host knows it: as of the last drain, in what was read back.
+    ///
+    /// Publish through the driver, not through these views: it must know what to upload.
+    pub fn row(&self) -> Row<'_, AtomicU32> {
+        self.host.row()
+    }
+
+    /// Publishes a job; the next dispatch runs it.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
+        let ticket = self.publisher.publish(self.host.row().ring, job)?;
+        self.enlist(ticket.slot, job.priority, job.opcode);
+        Ok(ticket)
+    }
+
+    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish_batch`].
+    pub fn publish_batch(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[(u32, &[u32])],
+        tag: u32,
+    ) -> Result<Batch, PublisherError> {
+        let ring = self.host.row().ring;
+        let batch = self.publisher.publish_batch(ring, tenant, priority, items, tag)?;
+        for (slot, (opcode, _)) in (batch.first.slot..).zip(items) {
+            self.enlist(slot, priority, *opcode);
+        }
+        self.enlist(batch.fence.slot, priority, opcode::BATCH_FENCE);
+        Ok(batch)
+    }
+
+    fn enlist(&mut self, slot: u32, priority: Priority, opcode: u32) {
+        self.dirty.slot(slot);
+        self.uses_io |= opcode == opcode::LOAD_MISS;
+        self.work.push(slot, priority, opcode == opcode::BATCH_FENCE);
+    }
+
+    /// What became of a job, as of the last dispatch. Reading a fault frees its slot.
+    pub fn outcome(&mut self, ticket: Ticket) -> Outcome {
+        self.publisher.outcome(self.host.row().ring, ticket)
+    }
+
+    /// Takes a fault that nobody has read, and frees its slot.
+    pub fn next_fault(&mut self) -> Option<Fault> {
+        self.publisher.next_fault(self.host.row().ring)
+    }
+
+    /// The tenant's slots in flight.
+    pub fn in_flight(&mut self, tenant: u32) -> u32 {
+        self.publisher.in_flight(self.host.row().ring, tenant)
+    }
+
+    /// Changes a tenant; a mask of 0 pauses it from the next dispatch on.
+    ///
+    /// # Errors
+    /// [`TenantError::Unknown`].
+    pub fn set_tenant(&mut self, tenant: u32, value: Tenant) -> Result<(), TenantError> {
+        self.publisher.set_tenant(tenant, value)?;
+        let (mask, quota) = (control::word::TENANT_MASKS, control::word::TENANT_QUOTAS);
+        for (base, word) in [(mask, value.mask), (quota, value.quota)] {
+            self.write_control(base as u32 + tenant, word);
+        }
+        Ok(())
+    }
+
+    /// Stops (`true`) or allows (`false`) claiming, from the next dispatch on.
+    pub fn set_shutdown(&mut self, shutdown: bool) {
+        self.write_control(control::word::SHUTDOWN as u32, u32::from(shutdown));
+    }
+
+    /// Writes a result word, for the next dispatch to see.
+    ///
+    /// # Errors
+    /// [`MissingWord`] past the last observable.
+    pub fn set_observable(&mut self, index: u32, value: u32) -> Result<(), MissingWord> {
+        self.host.row().control.set_observable(index, value)?;
+        self.dirty.control_word(control::word::OBSERVABLES as u32 + index);
+        Ok(())
+    }
+
+    /// Writes a control word that is there in every geometry.
+    fn write_control(&mut self, word: u32, value: u32) {
+        self.host.fill(Buffer::Control, word as usize, &[value]);
+        self.dirty.control_word(word);
+    }
+
+    /// Empties the debug log, for the next dispatch to fill.
+    pub fn clear_debug_log(&mut self) {
+        self.host.clear(Buffer::DebugLog);
+        self.dirty.debug_log();
+    }
+
+    /// Runs one drain over what was published, and brings `readback` home.
+    ///
+    /// # Errors
+    /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
+    /// forgotten, and the host's row is as before. When the device was lost, the drain may have
+    /// run, in part or wholly; when it refused, nothing has.
+    pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
+        let geometry = self.host.geometry();
+        readback.check(geometry)?;
+        self.work.sort();
+        self.list_readback(readback);
+        let drain = Drain {
+            row: &self.host,
+            uploads: self.dirty.uploads(),
+            work: &self.work,
+            readback: &self.readback,
+        };
+        let cost = self.backend.drain(&drain)?;
+        self.dirty.clear();
+        let ring = self.host.row().ring;
+        let mut drained = Drained { looked_at: self.work.len() as u32, ..Drained::of(cost) };
+        // Every listed slot was unfinished before.
+        self.work.retain(|slot| {
+            let state = ring.state(slot);
+            match state {
+                Some(State::Done) => drained.done += 1,
+                Some(State::Fault(_)) => drained.faults += 1,
+                Some(State::WaitIo(_)) => drained.waiting_io += 1,
+                _ => drained.unclaimed += 1,
+            }
+            state == Some(State::Published)
+        });
+        Ok(drained)
+    }
+
+    /// The words to bring home: the control words and the slots looked at, always, since the
+    /// driver needs them itself; then what the caller asked for.
+    fn list_readback(&mut self, readback: &Readback) {
+        let geometry = self.host.geometry();
+        self.readback.clear();
+        readback.extend(geometry, self.uses_io, &mut self.readback);
+        if readback.whole_ring() {
+            return;
+        }
+        self.listed.clear();
+        self.listed.extend(self.work.slots());
+        self.listed.sort_unstable();
+        let words = |(first, count): (u32, u32)| {
+            (Buffer::Ring, first as usize * WORDS..(first + count) as usize * WORDS)
+        };
+        self.readback.extend(runs(&self.listed).map(words));
+    }
+
+    /// The byte path: takes over four host buffers, drains them once, and writes all four
+    /// back to caller storage. Every slot of the ring is looked at. Tickets of before are
+    /// void.
+    ///
+    /// # Errors
+    /// [`DriverError::Layout`] when either side is not four buffers of the geometry's lengths,
+    /// with nothing changed, and those of [`Driver::dispatch`]: then the inputs are adopted.
+    pub fn dispatch_bytes(
+        &mut self,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+    ) -> Result<Drained, DriverError> {
+        self.host.check_outputs(outputs)?;
+        self.adopt(inputs)?;
+        let mut drained = self.dispatch(&Readback::all())?;
+        self.host.copy_out(outputs);
+        let bytes: u64 = Buffer::ALL.iter().map(|&buffer| self.host.geometry().bytes(buffer)).sum();
+        (drained.input_bytes, drained.output_bytes) = (bytes, bytes);
+        Ok(drained)
+    }
+
+    /// Takes over four host buffers; the next dispatch looks at every slot that is published
+    /// or waits for I/O. Tickets of before are void. Masks and quotas of the buffers are the
+    /// kernel's from then on; the driver's own partitions and tenants stay as they are.
+    ///
+    /// # Errors
+    /// [`LayoutError`] unless there are four word-aligned buffers of exactly the geometry's
+    /// lengths; nothing is changed then.
+    pub fn adopt(&mut self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
+        self.host.adopt(buffers)?;
+        self.publisher.adopt(self.host.row().ring)?;
+        self.dirty.everything();
+        self.uses_io = true;
+        self.work.clear();
+        let ring = self.host.row().ring;
+        for level in Priority::ALL {
+            for slot in self.publisher.partitions().range(level) {
+                let copy = ring.slot(slot).unwrap_or_default();
+                match copy.state() {
+                    State::Published => {
+                        self.work.push(slot, level, copy.opcode == opcode::BATCH_FENCE);
+                    }
+                    State::WaitIo(_) => self.work.push(slot, level, false),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes the row anew, in place: ring, debug log and IO queue all zero, observables and
+    /// counters 0, the driver's tenants and partitions. Tickets of before are void.
+    ///
+    /// # Errors
+    /// [`ResetError`] while a slot is in flight; nothing is changed then.
+    pub fn reset(&mut self) -> Result<(), ResetError> {
+        let row = self.host.row();
+        row.reset(0, self.publisher.partitions())?;
+        self.publisher.tenants().write_to(&row.control)?;
+        self.publisher.adopt(row.ring)?;
+        self.dirty.everything();
+        self.work.clear();
+        Ok(())
+    }
+
+    /// Writes workspace words from word `first` on, ahead of the next dispatch.
+    ///
+    /// # Errors
+    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`].
+    pub fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
+        self.check_workspace(first, words.len())?;
+        Ok(self.backend.write_workspace(first, words)?)
+    }
+
+    /// Reads workspace words from word `first` on.
+    ///
+    /// # Errors
+    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`].
+    pub fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), DriverError> {
+        self.check_workspace(first, words.len())?;
+        Ok(self.backend.read_workspace(first, words)?)
+    }
+
+    fn check_workspace(&self, first: usize, len: usize) -> Result<(), DriverError> {
+        let (end, words) = (first.saturating_add(len), self.workspace_words);
+        if end > words {
+            return Err(DriverError::WorkspaceRange { first, end, words });
+        }
+        Ok(())
+    }
+}

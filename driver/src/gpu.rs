@@ -1,0 +1,240 @@
+//! The GPU: which adapter, with what limits, and who may submit to it.
+
+use crate::backend::BackendError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Storage buffers that the kernel binds; V3DV has 8 a stage.
+const STORAGE_BUFFERS: u32 = 8;
+/// Lanes of a workgroup that the kernel uses at most; V3DV has 256.
+const WORKGROUP_LANES: u32 = 256;
+
+/// What the kernel needs of an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Bytes of the largest buffer.
+    pub(crate) largest_buffer: u64,
+}
+
+impl Needs {
+    /// The limits to ask for: exactly what is used, nothing of graphics beyond the least.
+    fn limits(self) -> wgpu::Limits {
+        wgpu::Limits {
+            max_storage_buffers_per_shader_stage: STORAGE_BUFFERS,
+            max_compute_invocations_per_workgroup: WORKGROUP_LANES,
+            max_compute_workgroup_size_x: WORKGROUP_LANES,
+            max_buffer_size: self.largest_buffer.max(1 << 20),
+            max_storage_buffer_binding_size: self.largest_buffer.max(1 << 20),
+            ..wgpu::Limits::downlevel_defaults()
+        }
+    }
+
+    /// Why the adapter does not do, if it does not.
+    fn unmet(self, adapter: &wgpu::Adapter) -> Option<String> {
+        let flags = adapter.get_downlevel_capabilities().flags;
+        if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+            return Some("has no compute shaders".to_owned());
+        }
+        let mut unmet = None;
+        self.limits().check_limits_with_fail_fn(&adapter.limits(), true, |name, asked, has| {
+            unmet = Some(format!("{name} is {has} and {asked} is needed"));
+        });
+        unmet
+    }
+}
+
+/// Why no GPU was opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages name the fields")]
+pub enum GpuError {
+    /// The system has no Vulkan driver, or no device behind it.
+    #[error("no Vulkan device was found; install a driver (Debian: mesa-vulkan-drivers)")]
+    NoAdapter,
+    /// There are devices, and none fits.
+    #[error("no Vulkan device fits: {}", reasons.join("; "))]
+    NoneFits { reasons: Vec<String> },
+}
+
+/// What went wrong on a device outside of any call.
+#[derive(Debug, Default)]
+struct Trouble {
+    lost: Option<String>,
+    refused: Option<String>,
+}
+
+/// An open device. It owns the queue: whoever has passes of their own submits them here, so
+/// that all submissions are in one order.
+#[derive(Debug)]
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    reason: String,
+    trouble: Arc<Mutex<Trouble>>,
+}
+
+impl Gpu {
+    /// Opens the best adapter that fits: discrete, then integrated, then CPU with a warning.
+    pub(crate) fn open(needs: Needs, validation: bool) -> Result<Self, GpuError> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = wgpu::Backends::VULKAN;
+        if validation {
+            // Without DEBUG, wgpu does not listen to what the layer says.
+            descriptor.flags = wgpu::InstanceFlags::VALIDATION | wgpu::InstanceFlags::DEBUG;
+        }
+        let instance = wgpu::Instance::new(descriptor);
+        let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+        if adapters.is_empty() {
+            return Err(GpuError::NoAdapter);
+        }
+        adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+        let mut passed_over = Vec::new();
+        for adapter in adapters {
+            let info = adapter.get_info();
+            match needs.unmet(&adapter) {
+                Some(unmet) => passed_over.push(format!("{}: {unmet}", info.name)),
+                None => match Self::open_adapter(&adapter, info, needs, &passed_over) {
+                    Ok(gpu) => return Ok(gpu),
+                    Err(reason) => passed_over.push(reason),
+                },
+            }
+        }
+        Err(GpuError::NoneFits { reasons: passed_over })
+    }
+
+    fn open_adapter(
+        adapter: &wgpu::Adapter,
+        info: wgpu::AdapterInfo,
+        needs: Needs,
+        passed_over: &[String],
+    ) -> Result<Self, String> {
+        if info.device_type == wgpu::DeviceType::Cpu {
+            tracing::warn!(adapter = info.name, "no GPU: the kernel runs on a CPU device");
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("slipring"),
+            required_limits: needs.limits(),
+            ..Default::default()
+        };
+        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let (device, queue) =
+            opened.map_err(|error| format!("{} would not open: {error}", info.name))?;
+        let trouble = Arc::new(Mutex::new(Trouble::default()));
+        let lost = Arc::clone(&trouble);
+        device.set_device_lost_callback(move |reason, message| {
+            lock(&lost).lost = Some(format!("{reason:?} {message}"));
+        });
+        let refused = Arc::clone(&trouble);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&refused).refused.get_or_insert(error.to_string());
+        }));
+        let mut reason = format!("{:?}", info.device_type);
+        if !passed_over.is_empty() {
+            reason = format!("{reason}; passed over {}", passed_over.join("; "));
+        }
+        Ok(Self { device, queue, info, reason, trouble })
+    }
+
+    /// The device, to make resources of one's own.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// What the adapter says of itself.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// Why this adapter.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Submits commands behind everything submitted before.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the device is lost, or refused anything since the last call.
+    pub fn submit(
+        &self,
+        commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
+    ) -> Result<wgpu::SubmissionIndex, BackendError> {
+        let index = self.queue.submit(commands);
+        self.check().map(|()| index)
+    }
+
+    /// [`Gpu::submit`] for the kernel, whose failure shows when it is waited for.
+    pub(crate) fn start(
+        &self,
+        commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
+    ) -> wgpu::SubmissionIndex {
+        self.queue.submit(commands)
+    }
+
+    /// Writes bytes (a multiple of 4) ahead of the next submission.
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        self.queue.write_buffer(buffer, offset, bytes);
+    }
+
+    /// Waits for a submission and runs the callbacks that are due. What was submitted may have
+    /// run, whatever goes wrong from here on: so every failure is a loss, and lasts.
+    pub(crate) fn wait(
+        &self,
+        submission: wgpu::SubmissionIndex,
+        timeout: Duration,
+    ) -> Result<(), BackendError> {
+        let submission_index = Some(submission);
+        match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: Some(timeout) }) {
+            Ok(_) => self.check_lost(),
+            Err(wgpu::PollError::Timeout) => {
+                let timeout_ms = timeout.as_millis() as u64;
+                let error = BackendError::Timeout { timeout_ms };
+                let _ = self.lose(error.to_string());
+                Err(error)
+            }
+            Err(error) => Err(self.lose(error.to_string())),
+        }
+    }
+
+    /// What went wrong since the last check. A loss stays; a refusal is said once.
+    pub(crate) fn check(&self) -> Result<(), BackendError> {
+        let refused = lock(&self.trouble).refused.take();
+        if refused.is_some() {
+            // A lost device refuses calls; that it is lost is only said in a poll.
+            let _ = self.device.poll(wgpu::PollType::Poll);
+        }
+        self.check_lost()?;
+        refused.map_or(Ok(()), |message| Err(BackendError::Refused { message }))
+    }
+
+    fn check_lost(&self) -> Result<(), BackendError> {
+        match lock(&self.trouble).lost.clone() {
+            Some(reason) => Err(BackendError::Lost { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the device up, unless it already is, and says so.
+    pub(crate) fn lose(&self, reason: String) -> BackendError {
+        // wgpu only says in a poll that a device is lost, and why.
+        let _ = self.device.poll(wgpu::PollType::Poll);
+        let mut trouble = lock(&self.trouble);
+        // A submission that was refused is only missed when it is waited for.
+        let reason = trouble.refused.take().unwrap_or(reason);
+        BackendError::Lost { reason: trouble.lost.get_or_insert(reason).clone() }
+    }
+}
+
+fn lock(trouble: &Mutex<Trouble>) -> std::sync::MutexGuard<'_, Trouble> {
+    trouble.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn rank(device_type: wgpu::DeviceType) -> u32 {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}

@@ -1,0 +1,77 @@
+//! The host's copy of a row: what the caller publishes into and reads results from.
+
+use slipring_core::layout::{Buffer, Geometry, LayoutError};
+use slipring_core::row::Row;
+use slipring_core::words;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Four buffers of a geometry, allocated once.
+#[derive(Debug)]
+pub(crate) struct HostRow {
+    geometry: Geometry,
+    buffers: [Box<[AtomicU32]>; 4],
+}
+
+impl HostRow {
+    pub(crate) fn new(geometry: Geometry) -> Self {
+        let zeroed = |buffer| (0..geometry.words(buffer)).map(|_| AtomicU32::new(0)).collect();
+        Self { geometry, buffers: Buffer::ALL.map(zeroed) }
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    pub(crate) fn row(&self) -> Row<'_, AtomicU32> {
+        let [control, ring, debug_log, io_queue] = &self.buffers;
+        Row::new(self.geometry, &control[..], &ring[..], &debug_log[..], &io_queue[..])
+            .expect("every length comes from the geometry")
+    }
+
+    pub(crate) fn words(&self, buffer: Buffer) -> &[AtomicU32] {
+        &self.buffers[buffer as usize]
+    }
+
+    /// Overwrites `buffer` from word `first` on.
+    pub(crate) fn fill(&self, buffer: Buffer, first: usize, words: &[u32]) {
+        for (copy, word) in self.words(buffer)[first..].iter().zip(words) {
+            copy.store(*word, Ordering::Relaxed);
+        }
+    }
+
+    /// Zeroes `buffer`.
+    pub(crate) fn clear(&self, buffer: Buffer) {
+        self.words(buffer).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+
+    /// Takes over the four buffers' bytes, or changes nothing.
+    pub(crate) fn adopt(&self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
+        let row = Row::read(self.geometry, buffers)?;
+        for buffer in Buffer::ALL {
+            self.fill(buffer, 0, row.words(buffer));
+        }
+        Ok(())
+    }
+
+    /// Whether `outputs` are four buffers of exactly the row's lengths.
+    pub(crate) fn check_outputs(&self, outputs: &[&mut [u8]]) -> Result<(), LayoutError> {
+        let buffers = outputs.len();
+        if buffers != Buffer::ALL.len() {
+            return Err(LayoutError::BufferCount { buffers });
+        }
+        for (buffer, output) in Buffer::ALL.into_iter().zip(outputs) {
+            let words = words::from_bytes(buffer, output)?.len();
+            self.geometry.check_words(buffer, words)?;
+        }
+        Ok(())
+    }
+
+    /// Copies the four buffers to `outputs`, which were checked.
+    pub(crate) fn copy_out(&self, outputs: &mut [&mut [u8]]) {
+        for (buffer, output) in Buffer::ALL.into_iter().zip(outputs) {
+            for (copy, word) in output.chunks_exact_mut(4).zip(self.words(buffer)) {
+                copy.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The kernel: the drain's WGSL with the user's handlers in it.
+//!
+//! ```text
+//!   slipring-core constants ─┐
+//!   shaders/*.wgsl ──────────┼─▶ one WGSL module, checked ─▶ drain, drain_serial, fence
+//!   Handler, Handler, … ─────┘
+//! ```
+//!
+//! A handler is a WGSL function `fn name(job: Job) -> u32` that runs the slots of one user
+//! opcode. `shaders/handler_api.wgsl` is all that it may use of the kernel: its arguments, the
+//! observables, the workspace and the debug log. Whatever is wrong with it is reported where it
+//! stands in the user's own file.
+//!
+//! ```
+//! use slipring_driver::kernel::{Handler, Kernel};
+//!
+//! let double = Handler::wgsl(0x100, "double", "double.wgsl", "
+//!     fn double(job: Job) -> u32 {
+//!         if !observe(arg(job, 0u), 2u * arg(job, 1u)) { return fault(64u); }
+//!         return HANDLER_OK;
+//!     }
+//! ");
+//! let kernel = Kernel::builder().handler(double).build()?;
+//! assert_eq!(kernel.handlers()[0].opcode(), 0x100);
+//! # Ok::<(), slipring_driver::kernel::KernelError>(())
+//! ```
+
+mod abi;
+mod check;
+mod error;
+mod handler;
+mod iterations;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Declaration, IterationError, KernelError, OpcodeClass, Place};
+pub use handler::{CpuHandler, Handler};
+pub use iterations::{DispatchLimits, LLVMPIPE_ITERATIONS};
+
+use iterations::Iterations;
+use slipring_core::opcode;
+use source::Source;
+use std::fmt::Write;
+
+/// The module that handlers may use.
+const HANDLER_API: &str = "slipring/handler_api.wgsl";
+
+/// The kernel's own modules, in the order they are read.
+const MODULES: &[(&str, &str)] = &[
+    ("slipring/bindings.wgsl", include_str!("../shaders/bindings.wgsl")),
+    (HANDLER_API, include_str!("../shaders/handler_api.wgsl")),
+    ("slipring/debug_log.wgsl", include_str!("../shaders/debug_log.wgsl")),
+    ("slipring/slot.wgsl", include_str!("../shaders/slot.wgsl")),
+    ("slipring/io.wgsl", include_str!("../shaders/io.wgsl")),
+    ("slipring/opcodes.wgsl", include_str!("../shaders/opcodes.wgsl")),
+    ("slipring/packed.wgsl", include_str!("../shaders/packed.wgsl")),
+    ("slipring/drain.wgsl", include_str!("../shaders/drain.wgsl")),
+    ("slipring/fence.wgsl", include_str!("../shaders/fence.wgsl")),
+];
+
+/// Bindings of group 0.
+pub mod binding {
+    /// The control buffer.
+    pub const CONTROL: u32 = 0;
+    /// The ring.
+    pub const RING: u32 = 1;
+    /// The debug log.
+    pub const DEBUG_LOG: u32 = 2;
+    /// The IO queue.
+    pub const IO_QUEUE: u32 = 3;
+    /// The workspace: the handlers' words, and DFA_STEP's tables.
+    pub const WORKSPACE: u32 = 4;
+    /// The work list: `level << 28 | slot` an entry, read only.
+    pub const WORK_LIST: u32 = 5;
+    /// Uniform {offset, count, 0, 0}: the dispatch's run of the work list.
+    pub const RUN: u32 = 6;
+}
+
+/// A checked kernel.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    source: String,
+    module: naga::Module,
+    handlers: Vec<Handler>,
+    iterations: Iterations,
+}
+
+impl Kernel {
+    /// Entry point: a lane for each entry of the run, [`Kernel::LANES`] a workgroup.
+    pub const DRAIN: &str = "drain";
+    /// Entry point: one workgroup of one lane that takes the run's entries in order.
+    pub const DRAIN_SERIAL: &str = "drain_serial";
+    /// Entry point: one workgroup that takes the run's fences in order.
+    pub const FENCE: &str = "fence";
+    /// Lanes of a workgroup of [`Kernel::DRAIN`] and [`Kernel::FENCE`].
+    pub const LANES: u32 = abi::LANES;
+    /// Bytes of the uniform at [`binding::RUN`].
+    pub const RUN_BYTES: u64 = 16;
+    /// A work list entry is `level << ENTRY_LEVEL_SHIFT | slot`.
+    pub const ENTRY_LEVEL_SHIFT: u32 = abi::ENTRY_LEVEL_SHIFT;
+
+    /// Starts a kernel of the built-in opcodes.
+    pub fn builder() -> KernelBuilder {
+        KernelBuilder::default()
+    }
+
+    /// The WGSL.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The WGSL as naga understood it.
+    pub(crate) fn module(&self) -> &naga::Module {
+        &self.module
+    }
+
+    /// The handlers, in the order they were added.
+    pub fn handlers(&self) -> &[Handler] {
+        &self.handlers
+    }
+
+    /// The most loop iterations that one vector of lanes makes when each lane looks at one
+    /// slot. Lanes of a vector may run different handlers, one after the other, so all count.
+    pub fn iterations_per_look(&self) -> u64 {
+        self.iterations.per_look()
+    }
+
+    /// How much one dispatch may do on a device that ends loops after `limit` iterations, for a
+    /// ring of `ring_slots`. Only llvmpipe has such a limit: [`LLVMPIPE_ITERATIONS`].
+    ///
+    /// # Errors
+    /// [`IterationError`] when not even one slot or fence fits.
+    pub fn dispatch_limits(
+        &self,
+        limit: u32,
+        ring_slots: u32,
+    ) -> Result<DispatchLimits, IterationError> {
+        self.iterations.dispatch_limits(limit, ring_slots)
+    }
+}
+
+/// Collects the handlers of a [`Kernel`].
+#[derive(Clone, Debug, Default)]
+pub struct KernelBuilder {
+    handlers: Vec<Handler>,
+}
+
+impl KernelBuilder {
+    /// Adds a handler. Handlers with the same file and source share one copy of it.
+    #[must_use]
+    pub fn handler(mut self, handler: Handler) -> Self {
+        self.handlers.push(handler);
+        self
+    }
+
+    /// Assembles and checks the kernel.
+    ///
+    /// # Errors
+    /// [`KernelError`], of the first handler that has one.
+    pub fn build(self) -> Result<Kernel, KernelError> {
+        let handlers = self.handlers;
+        check_opcodes(&handlers)?;
+        let files = unique_files(&handlers);
+        // Each file is checked without the others first, and last in the text: an unclosed
+        // brace is then reported at its end, not in what follows.
+        let mut loops = Vec::new();
+        for file in &files {
+            let mut source = kernel_source(&[]);
+            source.push_user(file.file(), file.source());
+            let module = check::File::parse(&source, file.file())?;
+            for handler in handlers.iter().filter(|handler| handler.shares_file(file)) {
+                loops.push((handler, module.check_handler(handler)?));
+            }
+        }
+        let mut source = kernel_source(&handlers);
+        for file in &files {
+            source.push_user(file.file(), file.source());
+        }
+        let module = check::parse(&source)?;
+        let iterations = Iterations::count(&module, &loops);
+        Ok(Kernel { source: source.into_text(), module, iterations, handlers })
+    }
+}
+
+fn check_opcodes(handlers: &[Handler]) -> Result<(), KernelError> {
+    for (index, handler) in handlers.iter().enumerate() {
+        let (opcode, function) = (handler.opcode(), handler.function().to_owned());
+        if !opcode::is_user(opcode) {
+            let builtin = opcode::is_builtin(opcode);
+            let class = if builtin { OpcodeClass::BuiltIn } else { OpcodeClass::Reserved };
+            return Err(KernelError::NotUserOpcode { opcode, function, class });
+        }
+        if let Some(first) = handlers[..index].iter().find(|first| first.opcode() == opcode) {
+            let first = first.function().to_owned();
+            return Err(KernelError::DuplicateOpcode { opcode, first, second: function });
+        }
+    }
+    Ok(())
+}
+
+/// The first handler of each file.
+fn unique_files(handlers: &[Handler]) -> Vec<&Handler> {
+    let mut files: Vec<&Handler> = Vec::new();
+    for handler in handlers {
+        if !files.iter().any(|file| handler.shares_file(file)) {
+            files.push(handler);
+        }
+    }
+    files
+}
+
+/// Everything but the users' files.
+fn kernel_source(handlers: &[Handler]) -> Source {
+    let mut source = Source::default();
+    source.push_kernel("slipring/abi.wgsl", &abi::prelude());
+    for (file, text) in MODULES {
+        source.push_kernel(file, text);
+    }
+    source.push_kernel("slipring/run_user.wgsl", &run_user(handlers));
+    source
+}
+
+/// The switch over user opcodes.
+fn run_user(handlers: &[Handler]) -> String {
+    if handlers.is_empty() {
+        return "fn run_user(job: Job) -> u32 {\n    return fault_status(FAULT_OPCODE);\n}\n"
+            .to_owned();
+    }
+    let mut text = String::from(
+        "fn run_user(job: Job) -> u32 {\n    var code = HANDLER_OK;\n    switch job.opcode {\n",
+    );
+    for handler in handlers {
+        let (opcode, function) = (handler.opcode(), handler.function());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "        case {opcode}u: {{ code = {function}(job); }}");
+    }
+    text.push_str("        default: { return fault_status(FAULT_OPCODE); }\n    }\n");
+    text.push_str("    return handler_status(code);\n}\n");
+    text
+}

@@ -1,0 +1,99 @@
+//! A user's opcode: a WGSL function, and if wanted its twin on the CPU.
+
+use std::borrow::Cow;
+
+/// What runs a handler's slots where no GPU does. The same return rule as on the device: 0 ends
+/// the slot in DONE, 64..=255 in FAULT with that code.
+pub type CpuHandler = fn(&slipring_core::twin::Call<'_, std::sync::atomic::AtomicU32>) -> u32;
+
+/// Runs the slots of one user opcode.
+#[derive(Clone, Debug)]
+pub struct Handler {
+    opcode: u32,
+    function: String,
+    file: String,
+    source: Cow<'static, str>,
+    iterations: u32,
+    cpu: Option<CpuHandler>,
+}
+
+impl Handler {
+    /// The WGSL function `function` in `source`, which errors call `file`.
+    ///
+    /// `shaders/handler_api.wgsl` lists what it may call; it declares no buffers and no entry
+    /// points, and uses no barriers. Private variables of the file keep no value from one call to
+    /// the next that can be relied on.
+    pub fn wgsl(
+        opcode: u32,
+        function: impl Into<String>,
+        file: impl Into<String>,
+        source: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (function, file, source) = (function.into(), file.into(), source.into());
+        Self { opcode, function, file, source, iterations: 0, cpu: None }
+    }
+
+    /// The most loop iterations that one call makes, over all its loops. A loop of n rounds
+    /// makes n + 1: the last one finds out that it is over. Without this, the handler may have
+    /// no loops. Devices that limit iterations (llvmpipe) get dispatches that stay within; there,
+    /// a handler that makes more than it said may have its loops cut short without a word.
+    #[must_use]
+    pub fn iterations(mut self, max: u32) -> Self {
+        self.iterations = max;
+        self
+    }
+
+    /// The handler's twin, for the CPU backend and for tests that compare the two. It must not
+    /// panic: the drain would be left half done.
+    #[must_use]
+    pub fn on_cpu(mut self, handler: CpuHandler) -> Self {
+        self.cpu = Some(handler);
+        self
+    }
+
+    /// The opcode.
+    pub fn opcode(&self) -> u32 {
+        self.opcode
+    }
+
+    /// The WGSL function's name.
+    pub fn function(&self) -> &str {
+        &self.function
+    }
+
+    /// What errors call the source.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The WGSL.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The most loop iterations that one call makes.
+    pub fn max_iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// The twin, if there is one.
+    pub fn cpu(&self) -> Option<CpuHandler> {
+        self.cpu
+    }
+
+    pub(crate) fn shares_file(&self, other: &Self) -> bool {
+        self.file == other.file && self.source == other.source
+    }
+}
+
+/// A [`Handler`] from a WGSL file next to the calling source file.
+///
+/// ```ignore
+/// let blur = slipring_driver::handler!(0x100, "blur", "shaders/blur.wgsl");
+/// ```
+#[macro_export]
+macro_rules! handler {
+    ($opcode:expr, $function:expr, $file:literal) => {
+        $crate::kernel::Handler::wgsl($opcode, $function, $file, include_str!($file))
+    };
+}

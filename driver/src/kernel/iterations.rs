@@ -1,0 +1,116 @@
+//! How many loop iterations a dispatch may make, for devices that end loops after some number.
+
+use super::Kernel;
+use super::check::{Loops, visit};
+use super::error::IterationError;
+use super::handler::Handler;
+use naga::{Function, Module, Statement};
+use slipring_core::{io_queue, opcode, packed};
+
+/// After so many iterations llvmpipe silently ends every loop of a shader invocation.
+///
+/// Mesa's gallivm keeps one counter for a vector of lanes (`LP_MAX_TGSI_LOOP_ITERATIONS`) and
+/// takes one off at the end of each pass of any loop. Lanes of a vector go together: a loop on
+/// a path that none of them takes is still passed once, and divergent lanes' loops add up.
+/// (Seen on Mesa 22.3.6; `tests.rs` holds the accounting here against the real thing.)
+pub const LLVMPIPE_ITERATIONS: u32 = 65_535;
+
+/// Rounds that an exchange of the debug cursor may lose to other lanes, where adding is no
+/// longer safe: above half of what the cursor can count.
+const CONTENDED_ROUNDS: u64 = 64;
+
+/// The kernel's loops that may go round more than once, and how often one look does.
+/// Loops around a compare-exchange only guard against failing for no reason, which those of
+/// Vulkan do not.
+pub(super) const ROUNDS: [(&str, u64); 7] = [
+    ("claim", 0),
+    ("exchange", 0),
+    ("is_packed_valid", packed::MAX_OPS as u64),
+    ("memcpy", (packed::MAX_OPS * opcode::MEMCPY_MAX_WORDS as usize) as u64),
+    ("reserve_io_slot", io_queue::MAX_SLOTS as u64),
+    ("run_slot", packed::MAX_OPS as u64),
+    ("take_record", CONTENDED_ROUNDS),
+];
+
+/// What one dispatch may do on a device with a loop limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatchLimits {
+    /// Slots of a [`Kernel::DRAIN_SERIAL`] dispatch.
+    pub serial_slots: u32,
+    /// Fences of a [`Kernel::FENCE`] dispatch.
+    pub fences: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Iterations {
+    per_look: u64,
+    /// Loops that a look passes even when it does nothing.
+    look_loops: u64,
+    /// The same for one fence.
+    fence_loops: u64,
+}
+
+impl Iterations {
+    pub(super) fn count(module: &Module, handlers: &[(&Handler, Loops)]) -> Self {
+        let look_loops = function(module, "look").map_or(0, |look| loops(module, look));
+        let op_loops = function(module, "run_op").map_or(0, |run_op| loops(module, run_op));
+        let mut fences = module.entry_points.iter().filter(|entry| entry.name == Kernel::FENCE);
+        let fence_loops = fences.next().map_or(0, |fence| loops(module, &fence.function));
+        // Every loop once, those of an operation once for each a packed slot may have, and then
+        // the rounds of the lanes for which a loop is not over at once.
+        let passes = packed::MAX_OPS as u64;
+        let mut per_look = look_loops + (passes - 1) * op_loops;
+        per_look += ROUNDS.iter().map(|(_, rounds)| rounds).sum::<u64>();
+        for (handler, loops) in handlers {
+            let rounds = u64::from(handler.max_iterations() - loops.own)
+                + u64::from(loops.kernel) * CONTENDED_ROUNDS;
+            per_look +=
+                if opcode::is_packable(handler.opcode()) { passes * rounds } else { rounds };
+        }
+        // The loop over fences is the caller's below.
+        Self { per_look, look_loops, fence_loops: fence_loops.saturating_sub(1) }
+    }
+
+    pub(super) fn per_look(&self) -> u64 {
+        self.per_look
+    }
+
+    pub(super) fn dispatch_limits(
+        &self,
+        limit: u32,
+        ring_slots: u32,
+    ) -> Result<DispatchLimits, IterationError> {
+        // A loop over n entries makes n + 1 passes; the last does nothing but passes all loops.
+        let fit = |per_entry: u64, idle: u64| {
+            let entries = u64::from(limit).saturating_sub(1 + idle) / (1 + per_entry);
+            entries.min(u64::from(u32::MAX)) as u32
+        };
+        let serial_slots = fit(self.per_look, self.look_loops);
+        if serial_slots == 0 {
+            return Err(IterationError::Look { iterations: self.per_look, limit });
+        }
+        let window = ring_slots.saturating_sub(1).div_ceil(Kernel::LANES);
+        let per_fence = self.fence_loops + u64::from(window);
+        let fences = fit(per_fence, self.fence_loops);
+        if fences == 0 {
+            return Err(IterationError::Fence { iterations: per_fence, ring_slots, limit });
+        }
+        Ok(DispatchLimits { serial_slots, fences })
+    }
+}
+
+fn function<'a>(module: &'a Module, name: &str) -> Option<&'a Function> {
+    let mut functions = module.functions.iter().map(|(_, function)| function);
+    functions.find(|function| function.name.as_deref() == Some(name))
+}
+
+/// Loops of a function and of everything it calls.
+fn loops(module: &Module, function: &Function) -> u64 {
+    let mut count = 0;
+    visit(&function.body, &mut |statement, _| match statement {
+        Statement::Loop { .. } => count += 1,
+        Statement::Call { function, .. } => count += loops(module, &module.functions[*function]),
+        _ => {}
+    });
+    count
+}

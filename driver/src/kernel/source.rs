@@ -1,0 +1,89 @@
+//! WGSL put together from files, and the way back from a byte of it to a line of its file.
+
+use super::error::Place;
+use std::ops::Range;
+
+#[derive(Debug)]
+struct Part {
+    file: String,
+    bytes: Range<usize>,
+    is_user: bool,
+}
+
+/// The text and where its parts come from.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    text: String,
+    parts: Vec<Part>,
+}
+
+impl Source {
+    pub(crate) fn push_kernel(&mut self, file: &str, text: &str) {
+        self.push(file, text, false);
+    }
+
+    pub(crate) fn push_user(&mut self, file: &str, text: &str) {
+        self.push(file, text, true);
+    }
+
+    fn push(&mut self, file: &str, text: &str, is_user: bool) {
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.parts.push(Part { file: file.to_owned(), bytes: start..self.text.len(), is_user });
+        // A comment without a line end must not reach into the next file.
+        self.text.push('\n');
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
+    fn part(&self, byte: usize) -> Option<&Part> {
+        self.parts.iter().rev().find(|part| part.bytes.start <= byte)
+    }
+
+    /// Whether a user wrote it.
+    pub(crate) fn is_user(&self, span: naga::Span) -> bool {
+        let byte = span.to_range().map(|range| range.start);
+        byte.and_then(|byte| self.part(byte)).is_some_and(|part| part.is_user)
+    }
+
+    /// Whether one of the kernel's modules has this name.
+    pub(crate) fn is_kernel_file(&self, file: &str) -> bool {
+        self.parts.iter().any(|part| !part.is_user && part.file == file)
+    }
+
+    /// The name of a user's function, where it is declared. (Naga keeps no span of entry points.)
+    pub(crate) fn find_function(&self, name: &str) -> naga::Span {
+        let user = self.parts.iter().find(|part| part.is_user).map_or(0, |part| part.bytes.start);
+        let found = self.text[user..]
+            .match_indices(name)
+            .map(|(at, _)| user + at)
+            .find(|at| self.text[user..*at].trim_end().ends_with("fn"));
+        found.map_or(naga::Span::UNDEFINED, |at| (at..at + name.len()).into())
+    }
+
+    /// Where a span starts; the end of its file for one past it.
+    pub(crate) fn place(&self, span: naga::Span) -> Option<Place> {
+        let byte = span.to_range()?.start;
+        let part = self.part(byte)?;
+        let before = self.text.get(part.bytes.start..byte.min(part.bytes.end))?;
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        Some(Place {
+            file: part.file.clone(),
+            line: before.matches('\n').count() as u32 + 1,
+            column: before[line_start..].chars().count() as u32 + 1,
+        })
+    }
+
+    /// The text of a span up to `end`, on one line.
+    pub(crate) fn excerpt(&self, span: naga::Span, end: char) -> String {
+        let text = span.to_range().and_then(|range| self.text.get(range)).unwrap_or_default();
+        let text = text.split(end).next().unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}

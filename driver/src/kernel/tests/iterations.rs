@@ -1,0 +1,89 @@
+//! The accounting of loop iterations.
+
+use crate::kernel::check::visit;
+use crate::kernel::iterations::ROUNDS;
+use crate::kernel::{Handler, IterationError, Kernel, LLVMPIPE_ITERATIONS};
+use naga::{Function, Statement};
+
+fn looping(opcode: u32, iterations: u32) -> Handler {
+    let name = format!("f{opcode}");
+    let source = format!(
+        "fn {name}(job: Job) -> u32 {{\n\
+             for (var i = 0u; i < arg(job, 0u); i++) {{ observe_add(0u, 1u); }}\n\
+             return HANDLER_OK;\n}}"
+    );
+    Handler::wgsl(opcode, name, format!("f{opcode}.wgsl"), source).iterations(iterations)
+}
+
+fn per_look(handlers: &[Handler]) -> u64 {
+    let builder =
+        handlers.iter().cloned().fold(Kernel::builder(), |kernel, handler| kernel.handler(handler));
+    builder.build().unwrap().iterations_per_look()
+}
+
+#[test]
+fn every_loop_of_the_kernel_is_accounted_for() {
+    let kernel = Kernel::builder().build().unwrap();
+    let module = naga::front::wgsl::parse_str(kernel.source()).unwrap();
+    let has_loop = |function: &&Function| {
+        let mut found = false;
+        visit(&function.body, &mut |statement, _| {
+            found |= matches!(statement, Statement::Loop { .. });
+        });
+        found
+    };
+    let functions = module.functions.iter().map(|(_, function)| function).filter(has_loop);
+    let mut found: Vec<_> = functions.filter_map(|function| function.name.as_deref()).collect();
+    found.sort_unstable();
+    let mut known: Vec<_> =
+        ROUNDS.iter().map(|(name, _)| *name).chain(["sees_busy_slot"]).collect();
+    known.sort_unstable();
+    assert_eq!(found, known);
+}
+
+#[test]
+fn a_look_counts_four_full_copies_and_a_scan() {
+    let iterations = per_look(&[]);
+    assert!((4 * 4096 + 64..4 * 4096 + 64 + 128).contains(&iterations), "{iterations}");
+}
+
+#[test]
+fn a_packable_handler_counts_four_times() {
+    assert_eq!(per_look(&[looping(8, 1001)]) - per_look(&[looping(8, 1)]), 4 * 1000);
+}
+
+#[test]
+fn another_handler_counts_once_but_its_loops_are_passed_by_each_packed_operation() {
+    assert_eq!(per_look(&[looping(0x100, 1001)]) - per_look(&[looping(0x100, 1)]), 1000);
+    assert_eq!(per_look(&[looping(0x100, 1)]) - per_look(&[]), 4);
+}
+
+#[test]
+fn handlers_add_up() {
+    let (a, b) = (looping(0x100, 500), looping(9, 70));
+    let both = per_look(&[a.clone(), b.clone()]) - per_look(&[]);
+    assert_eq!(both, (per_look(&[a]) - per_look(&[])) + (per_look(&[b]) - per_look(&[])));
+}
+
+#[test]
+fn limits_fit_and_one_more_does_not() {
+    let kernel = Kernel::builder().build().unwrap();
+    let limits = kernel.dispatch_limits(LLVMPIPE_ITERATIONS, 1024).unwrap();
+    assert_eq!(limits.serial_slots, 3);
+    assert!(limits.fences > 1024, "{limits:?}");
+    let wide = kernel.dispatch_limits(LLVMPIPE_ITERATIONS, 1 << 20).unwrap();
+    assert_eq!(wide.fences, 3);
+}
+
+#[test]
+fn a_kernel_that_cannot_run_says_so_with_the_numbers() {
+    let kernel = Kernel::builder().handler(looping(8, 20_000)).build().unwrap();
+    let iterations = kernel.iterations_per_look();
+    assert_eq!(
+        kernel.dispatch_limits(LLVMPIPE_ITERATIONS, 64),
+        Err(IterationError::Look { iterations, limit: LLVMPIPE_ITERATIONS })
+    );
+    let kernel = Kernel::builder().build().unwrap();
+    let error = kernel.dispatch_limits(LLVMPIPE_ITERATIONS, 1 << 27).unwrap_err();
+    assert!(matches!(error, IterationError::Fence { ring_slots: 0x800_0000, .. }), "{error}");
+}

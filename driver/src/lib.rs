@@ -1,0 +1,30 @@
+//! Runs a [slipring](slipring_core) on a GPU.
+//!
+//! A [`Driver`] binds one row's four buffers to resident GPU memory, uploads what was
+//! published, runs the megakernel over it and brings results home. Where there is no GPU, the
+//! kernel's twin runs on the CPU, with the same results.
+
+pub mod backend;
+mod dirty;
+pub mod driver;
+pub mod gpu;
+mod host_row;
+#[cfg(target_os = "linux")]
+pub mod input;
+pub mod kernel;
+pub mod open;
+pub mod readback;
+pub mod stats;
+mod work;
+
+pub use backend::{BackendError, BackendInfo, LaneOrder};
+pub use driver::{Driver, DriverError};
+pub use kernel::{Handler, Kernel};
+pub use open::{BackendChoice, DriverBuilder, OpenError};
+pub use readback::Readback;
+pub use stats::Drained;
+
+// Compiles and runs the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

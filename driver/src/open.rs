@@ -1,0 +1,200 @@
+//! Opening a driver: what it is made of, and what can be wrong with that.
+
+use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Portable, PortableOptions};
+use crate::driver::Driver;
+use crate::gpu::GpuError;
+use crate::host_row::HostRow;
+use crate::kernel::{IterationError, Kernel};
+use slipring_core::layout::{Geometry, LayoutError};
+use slipring_core::partition::Partitions;
+use slipring_core::publisher::{Entry, Publisher};
+use slipring_core::row::ResetError;
+use slipring_core::tenant::TenantTable;
+use std::time::Duration;
+
+/// How long a drain may take before the device counts as lost, unless said otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most words of a workspace: handlers count them in a `u32`.
+pub const MAX_WORKSPACE_WORDS: usize = u32::MAX as usize;
+
+/// Why a driver did not open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages name the fields")]
+pub enum OpenError {
+    /// A count beyond the limits, or partitions of another slot count.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The row could not be encoded.
+    #[error(transparent)]
+    Reset(#[from] ResetError),
+    /// A ring without slots runs nothing.
+    #[error("the geometry has no slots; give it at least 1")]
+    NoSlots,
+    /// A workspace whose words a `u32` cannot count.
+    #[error("a workspace of {words} words; {MAX_WORKSPACE_WORDS} can be counted")]
+    Workspace { words: usize },
+    /// No GPU.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The kernel's loops do not fit the device.
+    #[error(transparent)]
+    Iterations(#[from] IterationError),
+    /// The device refused, or went away meanwhile.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The twin was chosen, and a handler runs on the GPU only.
+    #[error("handler `{function}` has no CPU twin (Handler::on_cpu); the twin was taken: {reason}")]
+    NoCpuTwin { function: String, reason: String },
+}
+
+/// Where the kernel is to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The best GPU, or else the twin; [`Driver::backend`] says why.
+    #[default]
+    Auto,
+    /// Safe wgpu, or an error.
+    Portable,
+    /// The kernel's twin on the CPU.
+    Twin,
+}
+
+/// The parts of a driver.
+///
+/// ```no_run
+/// use slipring_core::layout::Geometry;
+/// use slipring_driver::{Driver, Kernel};
+/// let kernel = Kernel::builder().build()?;
+/// let driver = Driver::builder(kernel, Geometry::of_slots(1024, 64)?).open()?;
+/// println!("{}", driver.backend().adapter);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct DriverBuilder {
+    kernel: Kernel,
+    geometry: Geometry,
+    partitions: Partitions,
+    tenants: TenantTable,
+    workspace_words: usize,
+    order: LaneOrder,
+    choice: BackendChoice,
+    validation: bool,
+    timeout: Duration,
+}
+
+impl DriverBuilder {
+    pub(crate) fn new(kernel: Kernel, geometry: Geometry) -> Self {
+        Self {
+            kernel,
+            geometry,
+            partitions: Partitions::single(geometry.slots()),
+            tenants: TenantTable::open(1),
+            workspace_words: 1,
+            order: LaneOrder::default(),
+            choice: BackendChoice::default(),
+            validation: false,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
+    /// Which slots belong to which level; one normal partition if not said.
+    #[must_use]
+    pub fn partitions(mut self, partitions: Partitions) -> Self {
+        self.partitions = partitions;
+        self
+    }
+
+    /// Who may publish; tenant 0 alone if not said.
+    #[must_use]
+    pub fn tenants(mut self, tenants: TenantTable) -> Self {
+        self.tenants = tenants;
+        self
+    }
+
+    /// Words of the workspace that handlers and DFA_STEP use; at least 1.
+    #[must_use]
+    pub fn workspace_words(mut self, words: usize) -> Self {
+        self.workspace_words = words.max(1);
+        self
+    }
+
+    /// How lanes are laid out.
+    #[must_use]
+    pub fn lane_order(mut self, order: LaneOrder) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Where the kernel is to run.
+    #[must_use]
+    pub fn backend(mut self, choice: BackendChoice) -> Self {
+        self.choice = choice;
+        self
+    }
+
+    /// Turns on the Khronos validation layer, if it is installed. Its messages go to `log`.
+    #[must_use]
+    pub fn validation(mut self, validation: bool) -> Self {
+        self.validation = validation;
+        self
+    }
+
+    /// How long a drain may take before the device counts as lost.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Creates everything that the driver will ever need.
+    ///
+    /// # Errors
+    /// Any [`OpenError`].
+    pub fn open(self) -> Result<Driver, OpenError> {
+        if self.geometry.slots() == 0 {
+            return Err(OpenError::NoSlots);
+        }
+        if self.workspace_words > MAX_WORKSPACE_WORDS {
+            return Err(OpenError::Workspace { words: self.workspace_words });
+        }
+        let slots = self.partitions.slots();
+        if slots != self.geometry.slots() {
+            return Err(LayoutError::SlotCount { slots, expected: self.geometry.slots() }.into());
+        }
+        self.geometry.check_encodable()?;
+        let host = HostRow::new(self.geometry);
+        let (ring, ledger) = (host.row().ring, vec![Entry::FREE; slots as usize]);
+        let publisher = Publisher::new(ring, ledger, self.partitions, self.tenants.clone())?;
+        host.row().reset(0, &self.partitions)?;
+        self.tenants.write_to(&host.row().control).map_err(ResetError::from)?;
+        let backend = self.open_backend()?;
+        Ok(Driver::new(backend, host, publisher, self.workspace_words))
+    }
+
+    fn open_backend(&self) -> Result<Box<dyn Backend>, OpenError> {
+        let twin = |reason: String| -> Result<Box<dyn Backend>, OpenError> {
+            let cpu = Cpu::new(&self.kernel, self.geometry, self.workspace_words, reason.clone());
+            Ok(Box::new(cpu.map_err(|function| OpenError::NoCpuTwin { function, reason })?))
+        };
+        if self.choice == BackendChoice::Twin {
+            return twin("chosen".to_owned());
+        }
+        let options = PortableOptions {
+            geometry: self.geometry,
+            workspace_words: self.workspace_words,
+            order: self.order,
+            validation: self.validation,
+            timeout: self.timeout,
+        };
+        match Portable::open(&self.kernel, &options) {
+            Ok(portable) => Ok(Box::new(portable)),
+            Err(OpenError::Gpu(error)) if self.choice == BackendChoice::Auto => {
+                tracing::warn!(%error, "the kernel runs on its CPU twin");
+                twin(error.to_string())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a dispatch did, and what it cost.
+
+use crate::backend::Cost;
+
+/// One dispatch's results and costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Slots that finished well.
+    pub done: u32,
+    /// Slots that ended in FAULT.
+    pub faults: u32,
+    /// Slots that the drain looked at.
+    pub looked_at: u32,
+    /// Slots that it left PUBLISHED: shut down, paused, behind a fence, or short of an IO slot.
+    pub unclaimed: u32,
+    /// Slots that it left waiting for I/O.
+    pub waiting_io: u32,
+    /// Bytes of host buffers that the call took in: 0 but on the byte path.
+    pub input_bytes: u64,
+    /// Bytes of host buffers that the call gave out: 0 but on the byte path.
+    pub output_bytes: u64,
+    /// Bytes that went to the device: dirty words, the work list, run parameters.
+    pub uploaded_bytes: u64,
+    /// Bytes that came back.
+    pub readback_bytes: u64,
+    /// Device buffers that were allocated for the call: none, all are created on opening.
+    pub device_allocations: u32,
+    /// Their bytes.
+    pub device_allocation_bytes: u64,
+    /// Kernel dispatches.
+    pub launches: u32,
+    /// Lanes of these, idle ones included.
+    pub lanes: u64,
+    /// Times the host waited for the device.
+    pub sync_points: u32,
+    /// Rows of the submission.
+    pub rows: u32,
+    /// Resident buffers that the kernel was bound to, four a row.
+    pub handles: u32,
+}
+
+impl Drained {
+    pub(crate) fn of(cost: Cost) -> Self {
+        Self {
+            uploaded_bytes: cost.uploaded_bytes,
+            readback_bytes: cost.readback_bytes,
+            launches: cost.launches,
+            lanes: cost.lanes,
+            sync_points: cost.sync_points,
+            rows: 1,
+            handles: 4,
+            ..Self::default()
+        }
+    }
+}

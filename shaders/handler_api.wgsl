@@ -1,0 +1,83 @@
+// What a handler may use: fn my_handler(job: Job) -> u32.
+// It returns HANDLER_OK, or fault(code) to end its slot in FAULT with that code.
+
+const HANDLER_OK: u32 = 0u;
+
+// One operation: a whole slot, or one of a packed slot. Arguments stay in the ring until asked
+// for; `first` and `count` say which of the slot's words they are.
+struct Job {
+    slot: u32,
+    tenant: u32,
+    opcode: u32,
+    first: u32,
+    count: u32,
+}
+
+// Argument i; 0 past the last one.
+fn arg(job: Job, i: u32) -> u32 {
+    if i >= job.count {
+        return 0u;
+    }
+    return ring[job.slot].args[job.first + i];
+}
+
+// The nearest code that handlers may raise.
+fn fault(code: u32) -> u32 {
+    return clamp(code, FAULT_USER_MIN, FAULT_USER_MAX);
+}
+
+fn observable_count() -> u32 {
+    return arrayLength(&control) - CONTROL_OBSERVABLES;
+}
+
+// Observable i; 0 past the last one.
+fn observable(i: u32) -> u32 {
+    if i >= observable_count() {
+        return 0u;
+    }
+    return atomicLoad(&control[CONTROL_OBSERVABLES + i]);
+}
+
+// Sets observable i; false past the last one.
+fn observe(i: u32, value: u32) -> bool {
+    if i >= observable_count() {
+        return false;
+    }
+    atomicStore(&control[CONTROL_OBSERVABLES + i], value);
+    return true;
+}
+
+// Adds to observable i, wrapping; false past the last one.
+fn observe_add(i: u32, value: u32) -> bool {
+    if i >= observable_count() {
+        return false;
+    }
+    atomicAdd(&control[CONTROL_OBSERVABLES + i], value);
+    return true;
+}
+
+fn workspace_len() -> u32 {
+    return arrayLength(&workspace);
+}
+
+// Word i of the workspace; 0 past the last one.
+fn workspace_load(i: u32) -> u32 {
+    if i >= workspace_len() {
+        return 0u;
+    }
+    return workspace[i];
+}
+
+// Sets word i of the workspace; false past the last one. Two lanes that write one word race.
+fn workspace_store(i: u32, value: u32) -> bool {
+    if i >= workspace_len() {
+        return false;
+    }
+    workspace[i] = value;
+    return true;
+}
+
+// Appends a record to the debug log. Inside a loop it counts as one more iteration each time.
+fn debug_print(job: Job, format: u32, a: u32, b: u32) {
+    append_record(format, a, b, job.slot);
+}

@@ -1,0 +1,67 @@
+// A slot's life: PUBLISHED, CLAIMED by one lane, then DONE, FAULT or WAIT_IO.
+
+fn fault_status(code: u32) -> u32 {
+    return STATUS_FAULT | (code << STATUS_DETAIL_SHIFT);
+}
+
+fn wait_io_status(io_slot: u32) -> u32 {
+    return STATUS_WAIT_IO | (io_slot << STATUS_DETAIL_SHIFT);
+}
+
+// What a handler's return value makes of its slot.
+fn handler_status(code: u32) -> u32 {
+    if code == HANDLER_OK {
+        return STATUS_DONE;
+    }
+    if code < FAULT_USER_MIN || code > FAULT_USER_MAX {
+        return fault_status(FAULT_RANGE);
+    }
+    return fault_status(code);
+}
+
+fn is_in_flight(status: u32) -> bool {
+    let kind = status & STATUS_MASK;
+    return kind == STATUS_PUBLISHED || kind == STATUS_CLAIMED || kind == STATUS_WAIT_IO;
+}
+
+// Whether the host stopped all claiming, or this tenant's.
+fn is_held_back(tenant: u32) -> bool {
+    if atomicLoad(&control[CONTROL_SHUTDOWN]) != 0u {
+        return true;
+    }
+    return tenant < TENANTS && atomicLoad(&control[CONTROL_TENANT_MASKS + tenant]) == 0u;
+}
+
+// Takes the slot if its status still is what the caller saw. One lane wins.
+fn claim(slot: u32, status: u32) -> bool {
+    loop {
+        let seen = atomicCompareExchangeWeak(&ring[slot].status, status, STATUS_CLAIMED);
+        if seen.exchanged {
+            return true;
+        }
+        // A weak exchange may fail for no reason; another status is one.
+        if seen.old_value != status {
+            break;
+        }
+    }
+    return false;
+}
+
+fn count_claim(tenant: u32, level: u32) {
+    atomicAdd(&control[CONTROL_TENANT_CLAIMS + tenant % TENANT_CLAIM_SLOTS], 1u);
+    atomicAdd(&control[CONTROL_LEVEL_CLAIMS + level], 1u);
+}
+
+// Gives the slot back: the status, then the count. WGSL's atomics are relaxed; for the host, the
+// end of the submission is what orders them.
+fn finish(slot: u32, status: u32) {
+    atomicStore(&ring[slot].status, status);
+    let kind = status & STATUS_MASK;
+    if kind == STATUS_WAIT_IO {
+        return;
+    }
+    atomicAdd(&control[CONTROL_DONE_COUNT], 1u);
+    if kind == STATUS_FAULT {
+        atomicAdd(&control[CONTROL_FAULTS], 1u);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a driver says when its parts do not fit, or its device fails.
+
+mod gpu;
+
+use gpu::open_gpu;
+use slipring_core::layout::{Buffer, Geometry, LayoutError};
+use slipring_core::opcode;
+use slipring_core::publisher::Outcome;
+use slipring_core::ring::Job;
+use slipring_driver::open::OpenError;
+use slipring_driver::{
+    BackendChoice, BackendError, Driver, DriverBuilder, DriverError, Handler, Kernel, Readback,
+};
+use std::time::Duration;
+
+fn kernel() -> Kernel {
+    Kernel::builder().build().unwrap()
+}
+
+fn geometry(slots: u32) -> Geometry {
+    Geometry::of_slots(slots, 8).unwrap()
+}
+
+#[test]
+fn a_lost_device_is_said_on_every_call_and_nothing_is_forgotten() {
+    let Some(mut driver) = open_gpu(Driver::builder(kernel(), geometry(4))) else { return };
+    let ticket = driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
+    driver.gpu().unwrap().device().destroy();
+    let lost = |error| matches!(error, DriverError::Backend(BackendError::Lost { .. }));
+    assert!(lost(driver.dispatch(&Readback::none()).unwrap_err()));
+    assert!(lost(driver.dispatch(&Readback::none()).unwrap_err()));
+    assert!(lost(driver.write_workspace(0, &[1]).unwrap_err()));
+    assert!(lost(driver.read_workspace(0, &mut [1]).unwrap_err()));
+    assert_eq!(driver.outcome(ticket), Outcome::Pending);
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_a_loss_and_is_not_run_again() {
+    let builder = Driver::builder(kernel(), geometry(4)).timeout(Duration::ZERO);
+    let Some(mut driver) = open_gpu(builder) else { return };
+    let ticket = driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
+    let error = driver.dispatch(&Readback::none()).unwrap_err();
+    assert_eq!(error, DriverError::Backend(BackendError::Timeout { timeout_ms: 0 }));
+    let error = driver.dispatch(&Readback::none()).unwrap_err();
+    assert!(matches!(error, DriverError::Backend(BackendError::Lost { .. })), "{error}");
+    assert_eq!(driver.outcome(ticket), Outcome::Pending);
+}
+
+#[test]
+fn a_refused_workspace_write_says_so_at_once() {
+    let Some(mut driver) = open_gpu(Driver::builder(kernel(), geometry(4))) else { return };
+    driver.workspace().unwrap().destroy();
+    let refused = driver.write_workspace(0, &[1]).unwrap_err();
+    assert!(matches!(refused, DriverError::Backend(BackendError::Refused { .. })), "{refused}");
+}
+
+#[test]
+fn a_driver_says_what_is_wrong_with_its_parts() {
+    let open =
+        |builder: DriverBuilder| builder.backend(BackendChoice::Twin).open().map(drop).unwrap_err();
+    let none = Geometry::new(0, 0, 1, 1).unwrap();
+    assert_eq!(open(Driver::builder(kernel(), none)), OpenError::NoSlots);
+    let huge = geometry((1 << 20) + 1);
+    let too_many = LayoutError::TooMany { buffer: Buffer::Ring, count: 1_048_577, max: 1 << 20 };
+    assert_eq!(open(Driver::builder(kernel(), huge)), OpenError::Layout(too_many));
+    let source = "fn work(job: Job) -> u32 { return HANDLER_OK; }";
+    let handler = Handler::wgsl(0x100, "work", "work.wgsl", source);
+    let gpu_only = Kernel::builder().handler(handler).build().unwrap();
+    let (function, reason) = ("work".to_owned(), "chosen".to_owned());
+    let error = OpenError::NoCpuTwin { function, reason };
+    assert_eq!(open(Driver::builder(gpu_only, geometry(4))), error);
+}
+
+#[test]
+fn a_kernel_whose_loops_llvmpipe_would_cut_short_is_refused_with_both_numbers() {
+    let source = "fn spin(job: Job) -> u32 {
+        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
+        return HANDLER_OK;
+    }";
+    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(60_000);
+    let kernel = Kernel::builder().handler(handler).build().unwrap();
+    let iterations = kernel.iterations_per_look();
+    let builder = Driver::builder(kernel, geometry(4)).backend(BackendChoice::Portable);
+    match builder.open() {
+        Err(OpenError::Iterations(error)) => {
+            let message = error.to_string();
+            assert!(message.contains(&iterations.to_string()), "{message}");
+            assert!(message.contains("65535"), "{message}");
+        }
+        Err(OpenError::Gpu(error)) => assert!(gpu::is_skipped(), "{error}"),
+        Err(error) => panic!("{error}"),
+        Ok(driver) => assert_ne!(
+            driver.gpu().unwrap().info().device_type,
+            wgpu::DeviceType::Cpu,
+            "llvmpipe must refuse it"
+        ),
+    }
+}

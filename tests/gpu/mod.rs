@@ -1,0 +1,81 @@
+//! GPU drivers for tests: the validation layer on, and every message of it kept.
+//!
+//! `SLIPRING_SKIP_GPU=1` skips what needs a GPU; without it, a missing Vulkan device is a
+//! failure. That the layer is there and is heard, `programs/validation.rs` proves.
+
+#![allow(dead_code, reason = "each test target uses its part")]
+
+use slipring_driver::{BackendChoice, Driver, DriverBuilder};
+use std::cell::RefCell;
+use std::sync::Once;
+
+thread_local! {
+    /// What Vulkan said in this thread: the layer calls back in the thread of the call.
+    static MESSAGES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Listener;
+
+impl log::Log for Listener {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        // `wgpu_hal::vulkan` passes on the layer's messages.
+        metadata.level() <= log::Level::Warn && metadata.target().starts_with("wgpu_hal")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let message = format!("{}: {}", record.level(), record.args());
+            MESSAGES.with_borrow_mut(|messages| messages.push(message));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Whether tests that need a GPU are to be skipped; says so if they are.
+pub fn is_skipped() -> bool {
+    let skipped = std::env::var("SLIPRING_SKIP_GPU").is_ok_and(|value| value == "1");
+    if skipped {
+        println!("skipped: SLIPRING_SKIP_GPU=1");
+    }
+    skipped
+}
+
+/// Opens a driver on the GPU with the validation layer on.
+pub fn open(builder: DriverBuilder) -> Driver {
+    static LISTEN: Once = Once::new();
+    LISTEN.call_once(|| {
+        log::set_logger(&Listener).expect("no other logger is installed");
+        // wgpu asks the layer only for what the logger's level lets through.
+        log::set_max_level(log::LevelFilter::Warn);
+    });
+    match builder.backend(BackendChoice::Portable).validation(true).open() {
+        Ok(driver) => driver,
+        Err(error) => panic!("{error}\nSLIPRING_SKIP_GPU=1 skips the tests that need a GPU"),
+    }
+}
+
+/// What Vulkan, its validation layer included, complained of in this thread since the last call.
+pub fn take_messages() -> Vec<String> {
+    MESSAGES.with_borrow_mut(std::mem::take)
+}
+
+/// Fails if Vulkan complained of anything in this thread.
+pub fn assert_no_messages() {
+    let messages = take_messages();
+    assert!(messages.is_empty(), "Vulkan complained:\n{}", messages.join("\n"));
+}
+
+/// Runs `check` on the twin, and on the GPU with the validation layer on.
+pub fn both(builder: DriverBuilder, check: impl Fn(&mut Driver)) {
+    check(&mut builder.clone().backend(BackendChoice::Twin).open().unwrap());
+    if let Some(mut driver) = open_gpu(builder) {
+        check(&mut driver);
+        assert_no_messages();
+    }
+}
+
+/// [`open`], unless the GPU is to be skipped.
+pub fn open_gpu(builder: DriverBuilder) -> Option<Driver> {
+    (!is_skipped()).then(|| open(builder))
+}

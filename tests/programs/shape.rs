@@ -1,0 +1,61 @@
+//! The rows that programs run on.
+
+use crate::handlers;
+use slipring_core::layout::Geometry;
+use slipring_core::partition::Partitions;
+use slipring_core::tenant::TenantTable;
+use slipring_driver::{Driver, DriverBuilder, Kernel, LaneOrder};
+
+/// Workspace words: two rows of a DFA table, and some.
+pub const WORKSPACE_WORDS: u32 = 600;
+
+/// A geometry, its partitions, and whether the kernel has handlers.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub geometry: Geometry,
+    pub partitions: Partitions,
+    pub has_handlers: bool,
+}
+
+impl Shape {
+    pub fn new(counts: [u32; 4], sizes: [u32; 5], has_handlers: bool) -> Self {
+        let [slots, observables, records, io_slots] = counts;
+        Self {
+            geometry: Geometry::new(slots, observables, records, io_slots).expect("legal counts"),
+            partitions: Partitions::from_sizes(sizes, slots).expect("sizes that add up"),
+            has_handlers,
+        }
+    }
+
+    /// The rows of the random programs: small and odd counts of everything, one to three
+    /// workgroups, one to five levels.
+    pub fn all() -> [Self; 6] {
+        [
+            Self::new([16, 8, 8, 4], [0, 0, 16, 0, 0], true),
+            Self::new([33, 64, 64, 64], [6, 6, 9, 6, 6], true),
+            Self::new([64, 0, 1, 1], [3, 0, 40, 20, 1], true),
+            Self::new([16, 64, 8, 4], [3, 3, 4, 3, 3], false),
+            Self::new([20, 200, 1, 2], [4, 4, 4, 4, 4], true),
+            Self::new([150, 200, 64, 4], [0, 0, 150, 0, 0], true),
+        ]
+    }
+
+    pub fn control_words(&self) -> u32 {
+        self.geometry.control_words() as u32
+    }
+
+    fn kernel(&self) -> Kernel {
+        if self.has_handlers {
+            return handlers::kernel();
+        }
+        Kernel::builder().build().expect("the built-in kernel compiles")
+    }
+
+    pub fn builder(&self, order: LaneOrder) -> DriverBuilder {
+        Driver::builder(self.kernel(), self.geometry)
+            .partitions(self.partitions)
+            .tenants(TenantTable::open(29))
+            .workspace_words(WORKSPACE_WORDS as usize)
+            .lane_order(order)
+    }
+}
