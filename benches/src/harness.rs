@@ -1,0 +1,252 @@
+//! Sampling, statistics and output.
+//!
+//! ```text
+//!   ours:  prepare ─▶ [run] ─┐          ┌─ prepare ─▶ [run]     [ ] is timed
+//!   peer:                    └─ prepare ─▶ [run] ─┘             order flips each sample
+//! ```
+//!
+//! Ours and the peer take turns sample by sample, so that what else the machine does falls on
+//! both.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+const WARM_UP: usize = 200;
+const SAMPLES: usize = 4001;
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Columns for people.
+    Table,
+    /// One object a line.
+    Json,
+}
+
+/// What is measured: one sample is `prepare`, then a timed `run`.
+pub trait Side {
+    fn prepare(&mut self);
+    fn run(&mut self);
+}
+
+struct Parts<S, P, R> {
+    state: S,
+    prepare: P,
+    run: R,
+}
+
+impl<S, P: FnMut(&mut S), R: FnMut(&mut S)> Side for Parts<S, P, R> {
+    fn prepare(&mut self) {
+        (self.prepare)(&mut self.state);
+    }
+
+    fn run(&mut self) {
+        (self.run)(&mut self.state);
+    }
+}
+
+/// A side of two closures over one state.
+pub fn side<S: 'static>(
+    state: S,
+    prepare: impl FnMut(&mut S) + 'static,
+    run: impl FnMut(&mut S) + 'static,
+) -> Box<dyn Side> {
+    Box::new(Parts { state, prepare, run })
+}
+
+/// One line of results.
+pub struct Case {
+    pub name: &'static str,
+    /// What times are for, such as `ns/slot`.
+    pub unit: &'static str,
+    /// Units in one `run`.
+    pub units: u32,
+    /// Calls of the measured function in one `run`.
+    pub calls: u32,
+    pub ours: Box<dyn Side>,
+    /// The peer's name, and the same work done by it.
+    pub peer: Option<(&'static str, Box<dyn Side>)>,
+}
+
+/// What was measured of one side, in the case's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Summary {
+    median: f64,
+    min: f64,
+    p99: f64,
+    /// Heap allocations a call.
+    allocs: f64,
+}
+
+#[derive(Default)]
+struct Samples {
+    nanoseconds: Vec<f64>,
+    allocations: u64,
+}
+
+impl Samples {
+    fn take(&mut self, side: &mut dyn Side) {
+        side.prepare();
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+        let start = Instant::now();
+        side.run();
+        let elapsed = start.elapsed();
+        self.allocations += ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+        self.nanoseconds.push(elapsed.as_nanos() as f64);
+    }
+
+    /// At least one sample is needed.
+    fn summarize(mut self, units: u32, calls: u32) -> Summary {
+        self.nanoseconds.sort_by(f64::total_cmp);
+        let last = self.nanoseconds.len() - 1;
+        let at = |percent: usize| self.nanoseconds[last * percent / 100] / f64::from(units);
+        let all_calls = self.nanoseconds.len() as f64 * f64::from(calls);
+        let allocs = self.allocations as f64 / all_calls;
+        Summary { median: at(50), min: at(0), p99: at(99), allocs }
+    }
+}
+
+/// Measures and prints the cases one after the other.
+///
+/// # Errors
+/// Those of writing to stdout.
+pub fn run(bench: &str, cases: &mut [Case], format: Format) -> io::Result<()> {
+    if cases.iter().all(|case| case.peer.is_none()) {
+        eprintln!("{bench}: ours alone; add --features peers to measure a peer in the same run");
+    }
+    let mut out = io::stdout().lock();
+    if format == Format::Table {
+        write!(out, "{bench:<34} {:>8} {:>9} {:>9} {:>9}", "unit", "median", "min", "p99")?;
+        writeln!(
+            out,
+            " {:>6} {:>9} {:>9} {:>6} {:>6}",
+            "allocs", "peer", "min", "allocs", "ratio"
+        )?;
+    }
+    for case in cases {
+        let (ours, peer) = measure(case);
+        match format {
+            Format::Table => write_row(&mut out, case, ours, peer)?,
+            Format::Json => writeln!(out, "{}", json(bench, case, ours, peer))?,
+        }
+    }
+    Ok(())
+}
+
+fn measure(case: &mut Case) -> (Summary, Option<Summary>) {
+    let (mut ours, mut theirs) = (Samples::default(), Samples::default());
+    for sample in 0..WARM_UP + SAMPLES {
+        if sample == WARM_UP {
+            (ours, theirs) = (Samples::default(), Samples::default());
+        }
+        match &mut case.peer {
+            None => ours.take(&mut *case.ours),
+            Some((_, peer)) if sample % 2 == 0 => {
+                ours.take(&mut *case.ours);
+                theirs.take(&mut **peer);
+            }
+            Some((_, peer)) => {
+                theirs.take(&mut **peer);
+                ours.take(&mut *case.ours);
+            }
+        }
+    }
+    let peer = case.peer.as_ref().map(|_| theirs.summarize(case.units, case.calls));
+    (ours.summarize(case.units, case.calls), peer)
+}
+
+fn write_row(
+    out: &mut impl Write,
+    case: &Case,
+    ours: Summary,
+    peer: Option<Summary>,
+) -> io::Result<()> {
+    let Summary { median, min, p99, allocs } = ours;
+    write!(out, "{:<34} {:>8} {median:>9.2} {min:>9.2} {p99:>9.2}", case.name, case.unit)?;
+    write!(out, " {allocs:>6.2}")?;
+    if let Some(Summary { median: theirs, min, allocs, .. }) = peer {
+        write!(out, " {theirs:>9.2} {min:>9.2} {allocs:>6.2} {:>6.2}", theirs / median)?;
+    }
+    writeln!(out)
+}
+
+fn json(bench: &str, case: &Case, ours: Summary, peer: Option<Summary>) -> serde_json::Value {
+    let mut line = serde_json::json!({
+        "bench": bench,
+        "case": case.name,
+        "unit": case.unit,
+        "median": ours.median,
+        "min": ours.min,
+        "p99": ours.p99,
+        "allocs": ours.allocs,
+    });
+    if let (Some((name, _)), Some(peer)) = (&case.peer, peer) {
+        line["peer"] = (*name).into();
+        line["ratio"] = (peer.median / ours.median).into();
+        line["peer_median"] = peer.median.into();
+        line["peer_min"] = peer.min.into();
+        line["peer_p99"] = peer.p99.into();
+        line["peer_allocs"] = peer.allocs.into();
+    }
+    line
+}
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call goes on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as in `alloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as in `alloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_per_unit_and_counts_allocations_per_call() {
+        let nanoseconds = (0..=100).rev().map(|i| f64::from(i) * 10.0).collect();
+        let samples = Samples { nanoseconds, allocations: 404 };
+
+        let summary = samples.summarize(10, 2);
+
+        assert_eq!(summary, Summary { median: 50.0, min: 0.0, p99: 99.0, allocs: 2.0 });
+    }
+
+    #[test]
+    fn a_side_that_allocates_is_caught() {
+        let mut samples = Samples::default();
+
+        let mut boxes = side(Vec::new(), Vec::clear, |all| all.push(Box::new(7u32)));
+        samples.take(&mut *boxes);
+
+        assert!(samples.allocations >= 1);
+    }
+}

@@ -1,0 +1,70 @@
+//! Measurements of slipring, beside its peers where there are any.
+//!
+//! In the default release profile, then with fat LTO and one codegen unit:
+//!
+//! ```text
+//! cargo run --release -p slipring-bench --features peers -- publish
+//! cargo run --profile release-lto -p slipring-bench --features peers -- publish
+//! ```
+//!
+//! Without `--features peers` ours is measured alone, and no peer is compiled. With `--json`
+//! each case is one object on a line.
+
+mod harness;
+mod publish;
+
+use harness::Format;
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: slipring-bench <BENCH> [--json]
+
+Benches:
+  publish   core's host calls, beside vyre-runtime 0.6.1 under `--features peers`
+
+Options:
+  --json    one object a line: bench, case, unit, median, min, p99, allocs; with a peer also
+            peer, ratio, peer_median, peer_min, peer_p99, peer_allocs
+  --help    this text
+
+ratio is the peer's median over ours: above 1 ours is faster. allocs is heap allocations a call.
+
+Default release profile, then fat LTO with one codegen unit:
+  cargo run --release -p slipring-bench --features peers -- publish
+  cargo run --profile release-lto -p slipring-bench --features peers -- publish
+";
+
+fn main() -> ExitCode {
+    let mut format = Format::Table;
+    let mut bench = None;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--help" | "-h" => {
+                print!("{HELP}");
+                return ExitCode::SUCCESS;
+            }
+            "--json" => format = Format::Json,
+            _ if bench.is_none() => bench = Some(argument),
+            _ => return misuse(&format!("unexpected argument `{argument}`")),
+        }
+    }
+    let written = match bench.as_deref() {
+        Some("publish") => harness::run("publish", &mut publish::cases(), format),
+        Some(unknown) => return misuse(&format!("unknown bench `{unknown}`")),
+        None => return misuse("name a bench"),
+    };
+    match written {
+        // Whoever read the results has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("error: results were not written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn misuse(problem: &str) -> ExitCode {
+    eprint!("error: {problem}\n\n{HELP}");
+    ExitCode::from(2)
+}

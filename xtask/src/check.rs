@@ -1,0 +1,122 @@
+//! Every check of the project, in the order in which failures are cheapest to find.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::command::{command, read, root, run};
+use crate::machine::{self, BARE_METAL};
+use crate::{Outcome, no_panic, size};
+
+type Step = (&'static str, fn() -> Outcome);
+
+const STEPS: &[Step] = &[
+    ("machine", machine::prepare),
+    ("formatting", formatting),
+    ("clippy", clippy),
+    ("docs", docs),
+    ("tests", tests),
+    ("golden vectors", golden),
+    ("core on bare metal", bare_metal),
+    ("no panic in core", no_panic::check),
+    ("size", || size::run(false)),
+    ("oldest compiler", oldest_compiler),
+];
+
+const IMAGES: &str = "--manifest-path tests/images/Cargo.toml";
+
+/// Runs the steps, up to the first that fails.
+pub fn run_steps() -> Outcome {
+    let start = Instant::now();
+    for (name, step) in STEPS {
+        println!("== {name}");
+        let began = Instant::now();
+        step().map_err(|reason| format!("check failed at: {name}\n{reason}"))?;
+        println!("== {name}: {:.1} s", began.elapsed().as_secs_f32());
+    }
+    println!("== all checks passed: {:.0} s", start.elapsed().as_secs_f32());
+    Ok(())
+}
+
+fn formatting() -> Outcome {
+    run(&mut command("cargo fmt --all --check"))?;
+    run(&mut command(&format!("cargo fmt --check {IMAGES} --package no_panic --package size")))
+}
+
+fn clippy() -> Outcome {
+    run(&mut command("cargo clippy --workspace --all-targets --all-features -- -D warnings"))?;
+    run(&mut command(&format!(
+        "cargo clippy {IMAGES} --target-dir target/images --workspace \
+         --target thumbv7m-none-eabi -- -D warnings"
+    )))
+}
+
+fn docs() -> Outcome {
+    run(command("cargo doc --workspace --no-deps --all-features")
+        .env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn tests() -> Outcome {
+    // For a user without a desktop, Mesa's device chooser complains of a missing display.
+    run(command("cargo test --workspace").env("NODEVICE_SELECT", "1"))
+}
+
+fn golden() -> Outcome {
+    run(&mut command("cargo run --quiet --package xtask --features golden -- golden tests/golden"))
+}
+
+/// Core for every target: without features, with each alone, with all.
+fn bare_metal() -> Outcome {
+    let mut choices = vec!["--no-default-features".to_owned(), "--all-features".to_owned()];
+    for feature in core_features()? {
+        choices.push(format!("--no-default-features --features {feature}"));
+    }
+    let targets = BARE_METAL.map(|target| format!("--target {target}")).join(" ");
+    for choice in choices {
+        println!("{choice}");
+        run(&mut command(&format!(
+            "cargo build --quiet --package slipring-core {targets} {choice}"
+        )))?;
+    }
+    Ok(())
+}
+
+fn core_features() -> Result<Vec<String>, String> {
+    let features = &core_manifest()?["features"];
+    let features = features.as_object().ok_or("slipring-core has no feature table")?;
+    Ok(features.keys().filter(|name| *name != "default").cloned().collect())
+}
+
+/// What Cargo knows of slipring-core.
+fn core_manifest() -> Result<Value, String> {
+    let metadata = read(&mut command("cargo metadata --format-version 1 --no-deps"))?;
+    let metadata: Value = serde_json::from_str(&metadata)
+        .map_err(|error| format!("cargo metadata printed no JSON: {error}"))?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    packages
+        .into_iter()
+        .find(|package| package["name"] == "slipring-core")
+        .cloned()
+        .ok_or_else(|| "cargo metadata does not list slipring-core".to_owned())
+}
+
+/// The two crates with the compiler that Cargo.toml's `rust-version` promises.
+fn oldest_compiler() -> Outcome {
+    let manifest = core_manifest()?;
+    let version = manifest["rust_version"].as_str().ok_or("no rust-version in Cargo.toml")?;
+    // To rustup "1.88" is another toolchain than "1.88.0".
+    let toolchain = match version.matches('.').count() {
+        1 => format!("{version}.0"),
+        _ => version.to_owned(),
+    };
+    let installed = read(&mut command(&format!("rustup run {toolchain} rustc --version")));
+    let install = format!("rustup toolchain install {toolchain} --profile minimal");
+    if let Err(reason) = installed.or_else(|_| read(&mut command(&install))) {
+        println!("skipped: no Rust {toolchain} here\n{reason}");
+        return Ok(());
+    }
+    run(command(&format!("rustup run {toolchain} cargo check --target-dir"))
+        .arg(root().join("target/msrv"))
+        .args(["--package", "slipring-core", "--package", "slipring-driver"])
+        .env_remove("CARGO"))
+}

@@ -1,0 +1,79 @@
+//! Other programs, run from the root of the workspace.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// A program with its arguments, given as one line of words.
+pub fn command(line: &str) -> Command {
+    let mut words = line.split_whitespace();
+    let program = match words.next() {
+        // The cargo that runs us, so that all steps use one toolchain.
+        Some("cargo") => std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
+        Some(program) => program.into(),
+        None => panic!("a command line has at least a program"),
+    };
+    let mut command = Command::new(program);
+    command.args(words).current_dir(root());
+    command
+}
+
+/// Runs to the end with the terminal's output; anything but success is an error.
+pub fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| unstarted(command, &error))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("{status} from: {}", shown(command)))
+}
+
+/// Runs to the end; if it fails, so does this program: it has said why.
+pub fn run_quietly(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| unstarted(command, &error))?;
+    if status.success() { Ok(()) } else { std::process::exit(1) }
+}
+
+/// The command, run where the caller stands, so that relative paths mean what they say.
+pub fn in_callers_folder(command: &mut Command) -> Result<&mut Command, String> {
+    let here = std::env::current_dir();
+    Ok(command.current_dir(here.map_err(|error| format!("the current folder: {error}"))?))
+}
+
+/// Runs to the end and returns what it printed, whether it succeeded or not.
+pub fn output(command: &mut Command) -> Result<Output, String> {
+    command.output().map_err(|error| unstarted(command, &error))
+}
+
+/// Runs to the end and returns its standard output; anything but success is an error.
+pub fn read(command: &mut Command) -> Result<String, String> {
+    let output = output(command)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!(
+        "{} from: {}\n{}",
+        output.status,
+        shown(command),
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+/// The command as one would type it.
+pub fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let mut line = program.file_name().unwrap_or_default().to_os_string();
+    for argument in command.get_args() {
+        line.push(" ");
+        line.push(argument);
+    }
+    line.to_string_lossy().into_owned()
+}
+
+fn unstarted(command: &Command, error: &std::io::Error) -> String {
+    format!("{}: {error}", shown(command))
+}

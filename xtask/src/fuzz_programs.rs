@@ -1,0 +1,18 @@
+//! More random programs than the tests run: the twin against the GPU.
+
+use crate::Outcome;
+use crate::command::{command, run};
+
+const TEST: &str = "k1_random_programs_do_the_same_on_the_twin_and_on_the_gpu";
+
+/// Runs `programs` programs, from the one of `seed` on.
+pub fn fuzz(programs: &str, seed: &str) -> Outcome {
+    for (what, number) in [("a number of programs", programs), ("a seed", seed)] {
+        let parsed: Result<u32, _> = number.parse();
+        parsed.map_err(|error| format!("{number} is not {what}: {error}"))?;
+    }
+    let line = "cargo test --release -p slipring-driver --test programs";
+    let mut test = command(line);
+    test.args(["--", "--exact", TEST, "--nocapture"]);
+    run(test.env("SLIPRING_PROGRAMS", programs).env("SLIPRING_SEED", seed))
+}

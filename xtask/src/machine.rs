@@ -1,0 +1,105 @@
+//! What a machine needs for the checks, and how it gets it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::command::{command, read, run};
+
+/// The bare-metal targets that core is built for.
+pub const BARE_METAL: [&str; 4] = [
+    "thumbv6m-none-eabi",
+    "thumbv7m-none-eabi",
+    "thumbv7em-none-eabihf",
+    "riscv32imac-unknown-none-elf",
+];
+
+/// Installs what is missing as root on Debian; elsewhere fails with the line that would.
+pub fn prepare() -> Result<(), String> {
+    let lines = missing()?;
+    if lines.is_empty() {
+        return Ok(());
+    }
+    if !is_root() || !Path::new("/etc/debian_version").exists() {
+        let line = lines.join(" && ").replace("apt-get", "sudo apt-get");
+        return Err(format!(
+            "this machine lacks what the checks need; on Debian or Ubuntu, run:\n\n    {line}\n"
+        ));
+    }
+    for line in &lines {
+        println!("{line}");
+        run(command(line).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    match missing()?.as_slice() {
+        [] => Ok(()),
+        still => Err(format!("still missing after: {}", still.join(" && "))),
+    }
+}
+
+/// The command lines that install what is missing, in order.
+fn missing() -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    let packages = missing_packages();
+    if !packages.is_empty() {
+        lines.push("apt-get update".to_owned());
+        lines.push(format!("apt-get install --yes --no-install-recommends {}", packages.join(" ")));
+    }
+    let sysroot = read(&mut command("rustc --print sysroot"))?;
+    let installed = Path::new(sysroot.trim()).join("lib/rustlib");
+    let targets: Vec<&str> = BARE_METAL
+        .into_iter()
+        .filter(|target| !installed.join(target).join("lib").exists())
+        .collect();
+    if !targets.is_empty() {
+        lines.push(format!("rustup target add {}", targets.join(" ")));
+    }
+    Ok(lines)
+}
+
+/// Debian's names for what is not there.
+fn missing_packages() -> Vec<&'static str> {
+    let set = |name| std::env::var_os(name).is_some();
+    let driver = set("VK_ICD_FILENAMES")
+        || set("VK_DRIVER_FILES")
+        || ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+            .into_iter()
+            .any(|folder| holds(folder, "lvp_icd"));
+    let validation = set("VK_LAYER_PATH")
+        || ["/usr/share/vulkan/explicit_layer.d", "/etc/vulkan/explicit_layer.d"]
+            .into_iter()
+            .any(|folder| holds(folder, "VkLayer_khronos_validation"));
+    let loader = library_folders().iter().any(|folder| holds(folder, "libvulkan.so.1"));
+    let qemu = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join("qemu-system-arm").is_file())
+    });
+    [
+        ("mesa-vulkan-drivers", driver),
+        ("vulkan-validationlayers", validation),
+        ("libvulkan1", loader),
+        ("qemu-system-arm", qemu),
+    ]
+    .into_iter()
+    .filter_map(|(package, present)| (!present).then_some(package))
+    .collect()
+}
+
+/// Whether a folder has an entry whose name begins so.
+fn holds(folder: impl AsRef<Path>, name: &str) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(name))
+    })
+}
+
+/// Where the loader looks for libraries: Debian's folder per architecture, and the plain ones.
+fn library_folders() -> Vec<String> {
+    vec![
+        format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH),
+        "/usr/lib".to_owned(),
+        "/usr/lib64".to_owned(),
+        "/usr/local/lib".to_owned(),
+    ]
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}

@@ -1,0 +1,66 @@
+//! The project's own commands; `cargo xtask` lists them.
+
+mod check;
+mod command;
+mod demo;
+mod elf;
+mod fuzz_programs;
+#[cfg(feature = "golden")]
+mod golden;
+mod image;
+mod machine;
+mod no_panic;
+mod size;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo [FILE]       a file through io_uring, the ring and the GPU, every CRC-32 checked
+  check             every check of the project; installs what it needs as root on Debian
+  golden DIR        replays a folder of the reference's vectors, such as tests/golden
+  fuzz-programs N [--seed S]
+                    N random programs on the CPU twin and the GPU, compared word by word
+  size [--json]     instructions, flash, stack and panics of core's calls on a Cortex-M3
+";
+
+/// What a command ends with; the error is for the reader of a terminal.
+type Outcome = Result<(), String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let wants_help = words.iter().any(|word| matches!(*word, "help" | "--help" | "-h"));
+    let outcome = match words.as_slice() {
+        words if words.is_empty() || wants_help => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        ["demo"] => demo::run_demo(None),
+        ["demo", file] => demo::run_demo(Some(file)),
+        ["check"] => check::run_steps(),
+        #[cfg(feature = "golden")]
+        ["golden", dir] => return golden::run(dir),
+        #[cfg(not(feature = "golden"))]
+        ["golden", dir] => {
+            let mut golden =
+                command::command("cargo run --quiet --package xtask --features golden -- golden");
+            command::in_callers_folder(&mut golden).and_then(|golden| {
+                command::run_quietly(golden.arg(dir).env("NODEVICE_SELECT", "1"))
+            })
+        }
+        ["fuzz-programs", programs] => fuzz_programs::fuzz(programs, "1"),
+        ["fuzz-programs", programs, "--seed", seed] => fuzz_programs::fuzz(programs, seed),
+        ["size"] => size::run(false),
+        ["size", "--json"] => size::run(true),
+        _ => Err(format!("no such command: {}\n\n{USAGE}", arguments.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
