@@ -138,6 +138,16 @@ fn finish_words(words: &mut [u32]) {
 /// Opcode, tenant, arguments: what a sample publishes over and over.
 type Jobs<A> = [(u32, u32, A); JOBS];
 
+/// Calls `publish` for every slot of the ring, with the jobs in turn.
+#[inline(always)]
+fn each_slot<A>(jobs: &Jobs<A>, mut publish: impl FnMut(u32, u32, u32, &A)) {
+    for first in (0..SLOTS).step_by(JOBS) {
+        for (slot, (opcode, tenant, args)) in (first..).zip(jobs) {
+            publish(slot, *opcode, *tenant, args);
+        }
+    }
+}
+
 /// Jobs whose values the compiler does not see, only that each has four arguments.
 fn jobs() -> Jobs<[u32; 4]> {
     std::array::from_fn(|job| (opcode::STORE_U32 + job as u32 % 2, job as u32 % 4, ARGS))
@@ -184,9 +194,9 @@ fn publish<W: WordMut, A: AsRef<[u32]> + 'static>(
     let finish = |(ring, _): &mut (_, _)| finish(ring);
     side((ring, jobs), finish, |(ring, jobs)| {
         let (ring, jobs) = (black_box(*ring), black_box(&*jobs));
-        for (slot, (opcode, tenant, args)) in (0..SLOTS).zip(jobs.iter().cycle()) {
-            ring.publish(slot, &Job::new(*opcode, args.as_ref()).tenant(*tenant)).unwrap();
-        }
+        each_slot(jobs, |slot, opcode, tenant, args| {
+            ring.publish(slot, &Job::new(opcode, args.as_ref()).tenant(tenant)).unwrap();
+        });
     })
 }
 
@@ -196,11 +206,11 @@ fn publish_bytes() -> Box<dyn Side> {
     let finish = |(bytes, _): &mut (&mut [u8], _)| finish_words(bytemuck::cast_slice_mut(bytes));
     side((bytes, jobs()), finish, |(bytes, jobs)| {
         let (bytes, jobs) = (black_box(&mut **bytes), black_box(&*jobs));
-        for (slot, (opcode, tenant, args)) in (0..SLOTS).zip(jobs.iter().cycle()) {
+        each_slot(jobs, |slot, opcode, tenant, args| {
             let words = from_bytes_mut(Buffer::Ring, bytes).unwrap();
-            let job = Job::new(*opcode, args).tenant(*tenant);
+            let job = Job::new(opcode, args).tenant(tenant);
             Ring::new(words).unwrap().publish(slot, &job).unwrap();
-        }
+        });
     })
 }
 

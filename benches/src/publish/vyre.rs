@@ -1,8 +1,9 @@
 //! The same work done by vyre-runtime 0.6.1, over bytes.
 
 use super::{
-    BATCH, Call, IO_SLOTS, JOBS, Jobs, OBSERVABLES, PACKED, REPEATS, SLOTS, TENANTS, batch_items,
-    batches, finish_words, full_log, jobs, queue_words, request_all, ring_words, slice_jobs,
+    BATCH, Call, IO_SLOTS, Jobs, OBSERVABLES, PACKED, REPEATS, SLOTS, TENANTS, batch_items,
+    batches, each_slot, finish_words, full_log, jobs, queue_words, request_all, ring_words,
+    slice_jobs,
 };
 use crate::harness::{Side, side};
 use std::hint::black_box;
@@ -42,10 +43,9 @@ fn publish<A: AsRef<[u32]> + 'static>(jobs: Jobs<A>) -> Box<dyn Side> {
         |(ring, _)| finish(ring),
         |(ring, jobs)| {
             let (ring, jobs) = (black_box(&mut **ring), black_box(&*jobs));
-            for slot in 0..SLOTS {
-                let (opcode, tenant, args) = &jobs[slot as usize % JOBS];
-                Megakernel::publish_slot(ring, slot, *tenant, *opcode, args.as_ref()).unwrap();
-            }
+            each_slot(jobs, |slot, opcode, tenant, args| {
+                Megakernel::publish_slot(ring, slot, tenant, opcode, args.as_ref()).unwrap();
+            });
         },
     )
 }

@@ -153,8 +153,10 @@ pub(super) fn write<W: WordMut>(
     words[word::PRIORITY].store(priority.level());
     let mut rest = args;
     for quad in words[word::ARGS..].as_chunks::<4>().0 {
-        if let Some((args, after)) = rest.split_first_chunk::<4>() {
-            for (word, arg) in quad.iter().zip(args) {
+        if let Some((&[a, b, c, d], after)) = rest.split_first_chunk::<4>() {
+            // All four are loaded before the first is stored, so that they go as one vector: the
+            // compiler cannot know that the arguments do not lie in the slot.
+            for (word, arg) in quad.iter().zip(&[a, b, c, d]) {
                 word.store(*arg);
             }
             rest = after;
