@@ -9,7 +9,7 @@ use slipring_core::control::{Control, EncodeError, Metric};
 use slipring_core::layout::{Buffer, MissingWord};
 use slipring_core::partition::{PartitionError, Partitions};
 use slipring_core::slot::Priority;
-use slipring_core::tenant::{Tenant, TenantTable};
+use slipring_core::tenant::{Tenant, TenantError, TenantTable};
 
 proptest! {
     #![proptest_config(cases(500))]
@@ -121,20 +121,22 @@ fn an_observable_is_written_past_word_160_and_nowhere_else() {
     }
 }
 
+const OF_5_AND_6: Tenant = Tenant { mask: 5, quota: 6, ..Tenant::OPEN };
+
 #[test]
 fn a_tenant_is_its_mask_and_its_quota() {
     let expected = |words: &mut [u32]| (words[3 + 28], words[32 + 28]) = (5, 6);
-    check_write(61, |control| control.set_tenant(28, 5, 6), expected);
+    check_write(61, |control| control.set_tenant(28, &OF_5_AND_6), expected);
     for tenant in [29, 32, u32::MAX] {
-        check_write(usize::MAX, |control| control.set_tenant(tenant, 5, 6), |_| ());
+        check_write(usize::MAX, |control| control.set_tenant(tenant, &OF_5_AND_6), |_| ());
     }
 }
 
 #[test]
-fn a_tenant_past_the_table_is_refused_naming_a_word_past_the_masks() {
+fn a_tenant_past_the_table_is_refused_by_its_number() {
     let mut words = [0; 160];
-    let refused = Control::new(&mut words).unwrap().set_tenant(29, 1, 1).unwrap_err();
-    assert_eq!(refused, MissingWord { buffer: Buffer::Control, word: 32, words: 160 });
+    let refused = Control::new(&mut words).unwrap().set_tenant(29, &OF_5_AND_6).unwrap_err();
+    assert_eq!(refused, TenantError::Unknown { tenant: 29 }.into());
 }
 
 #[test]

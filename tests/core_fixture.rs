@@ -8,12 +8,14 @@ use proptest::prelude::*;
 use slipring_core::io_queue::SLOT_WORDS;
 use slipring_core::layout::Geometry;
 use slipring_core::partition::Partitions;
-use slipring_core::publisher::{Batch, Entry, Fault, Outcome, Publisher, PublisherError, Ticket};
-use slipring_core::ring::{Job, Ring};
+use slipring_core::publisher::{
+    Batch, Entry, Fault, Outcome, Publisher, PublisherError, Ticket, Window,
+};
+use slipring_core::ring::{Job, Ring, WorkItem};
 use slipring_core::row::Row;
 use slipring_core::slot::{self, Priority, WORDS};
 use slipring_core::tenant::TenantTable;
-use slipring_core::twin::{Call, NO_HANDLERS, Twin};
+use slipring_core::twin::{Call, Twin, no_handlers};
 use slipring_core::words::{Word, WordMut};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -190,13 +192,13 @@ impl Board {
     }
 
     pub fn drain(&mut self) {
-        self.drain_with(NO_HANDLERS);
+        self.drain_with(no_handlers);
     }
 
     pub fn drain_with(&mut self, handlers: impl FnMut(&Call<'_, Cell<u32>>) -> Option<u32>) {
         let partitions = self.partitions;
         let mut workspace = core::mem::take(&mut self.workspace);
-        Twin::new(self.row(), workspace.as_mut_slice(), handlers).drain(&partitions);
+        Twin::new(self.row(), workspace.as_mut_slice(), handlers).drain(&partitions).unwrap();
         self.workspace = workspace;
     }
 
@@ -277,6 +279,16 @@ impl Stage {
     ) -> Result<Batch, PublisherError> {
         let ring = Ring::new(&self.words[..]).unwrap();
         self.publisher.publish_batch(ring, tenant, priority, items, tag)
+    }
+
+    pub fn items(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) -> Result<Window, PublisherError> {
+        let ring = Ring::new(&self.words[..]).unwrap();
+        self.publisher.publish_items(ring, tenant, priority, items)
     }
 
     pub fn outcome(&mut self, ticket: Ticket) -> Outcome {

@@ -87,17 +87,6 @@ fn completing_nothing_is_fine() {
 }
 
 #[test]
-fn the_host_does_not_free_the_io_slot_that_a_ring_slot_waits_for() {
-    // Section 4: each change has one owner. Item 11: the lane that resumes sets it EMPTY; the
-    // host only that of a prefetch. Freed early, the ring slot would wait for ever.
-    for status in [OK, ERROR] {
-        let mut words = read_of(1, status, 5);
-        assert!(IoQueue::new(&mut words).unwrap().release(0).is_err());
-        assert_eq!(words, read_of(1, status, 5));
-    }
-}
-
-#[test]
 fn resetting_an_idle_queue_zeroes_every_word() {
     for status in [EMPTY, OK, ERROR] {
         let mut words = read_of(1, status, NO_SLOT);
@@ -123,7 +112,6 @@ enum Step {
     Poll,
     Claim,
     Complete(Vec<(u32, Completion)>),
-    Release(u32),
     Request { slot: usize, words: Slot },
     Kernel { slot: usize, status: u32 },
 }
@@ -142,7 +130,6 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Poll),
         3 => Just(Step::Claim),
         4 => vec((slot(), completion), 0..4).prop_map(Step::Complete),
-        2 => slot().prop_map(Step::Release),
         4 => (0..3usize, any::<Slot>()).prop_map(|(slot, mut words)| {
             (words[6], words[7]) = (PUBLISHED, NO_SLOT);
             Step::Request { slot, words }
@@ -155,10 +142,10 @@ fn any_step() -> impl Strategy<Value = Step> {
 fn model(step: &Step, slots: &mut [Slot]) -> Result<Vec<u32>, IoQueueError> {
     let published: Vec<u32> =
         (0..slots.len() as u32).filter(|&slot| slots[slot as usize][6] == PUBLISHED).collect();
-    let status = |slots: &[Slot], slot: u32, allowed: &[u32]| match slots.get(slot as usize) {
+    let check_claimed = |slots: &[Slot], slot: u32| match slots.get(slot as usize) {
         None => Err(IoQueueError::SlotRange { slot, slots: slots.len() as u32 }),
-        Some(words) if allowed.contains(&words[6]) => Ok(()),
-        Some(words) => Err(IoQueueError::State { slot, status: words[6], expected: allowed[0] }),
+        Some(words) if words[6] == CLAIMED => Ok(()),
+        Some(words) => Err(IoQueueError::State { slot, status: words[6], expected: CLAIMED }),
     };
     match step {
         Step::Poll => Ok(published),
@@ -169,7 +156,7 @@ fn model(step: &Step, slots: &mut [Slot]) -> Result<Vec<u32>, IoQueueError> {
             Ok(published)
         }
         Step::Complete(list) => {
-            list.iter().try_for_each(|(slot, _)| status(slots, *slot, &[CLAIMED]))?;
+            list.iter().try_for_each(|(slot, _)| check_claimed(slots, *slot))?;
             for (at, (slot, _)) in list.iter().enumerate() {
                 if list[..at].iter().any(|(earlier, _)| earlier == slot) {
                     return Err(IoQueueError::Duplicate { slot: *slot });
@@ -181,11 +168,6 @@ fn model(step: &Step, slots: &mut [Slot]) -> Result<Vec<u32>, IoQueueError> {
                     Completion::Error { errno } => (errno, ERROR),
                 };
             }
-            Ok(vec![])
-        }
-        Step::Release(slot) => {
-            status(slots, *slot, &[OK, ERROR])?;
-            slots[*slot as usize][6] = EMPTY;
             Ok(vec![])
         }
         Step::Request { slot, words } => {
@@ -207,7 +189,6 @@ fn real(step: &Step, words: &[AtomicU32]) -> Result<Vec<u32>, IoQueueError> {
         Step::Poll => Ok(slots(&queue.poll())),
         Step::Claim => Ok(slots(&queue.claim())),
         Step::Complete(list) => queue.complete(list).map(|()| vec![]),
-        Step::Release(slot) => queue.release(*slot).map(|()| vec![]),
         Step::Request { slot, words: request } => {
             for (word, value) in words[8 * slot..].iter().zip(request) {
                 word.store(*value, Ordering::Relaxed);

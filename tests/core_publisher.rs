@@ -8,7 +8,7 @@ use slipring_core::layout::LayoutError;
 use slipring_core::opcode::{BATCH_FENCE, NOP, STORE_U32};
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Entry, Fault, Outcome, Publisher, PublisherError, Ticket};
-use slipring_core::ring::{Job, PublishError, Ring};
+use slipring_core::ring::{Job, PublishError, Ring, WorkItem};
 use slipring_core::slot::Priority::{Critical, High, Idle, Low, Normal};
 use slipring_core::tenant::{TenantError, TenantTable};
 
@@ -118,8 +118,12 @@ fn an_outcome_follows_the_job_until_its_slot_is_used_again() {
 #[test]
 fn a_ticket_of_nobody_is_unknown() {
     let mut stage = stage(Partitions::single(1));
+    let never = Ticket { slot: 0, sequence: 0 };
+    stage.place(0, DONE);
+    assert_eq!(stage.outcome(never), Outcome::Unknown);
     let Ticket { slot, sequence } = stage.publish(&NOTHING).unwrap();
     for ticket in [
+        never,
         Ticket { slot, sequence: sequence + 1 },
         Ticket { slot: 1, sequence },
         Ticket { slot: u32::MAX, sequence },
@@ -166,7 +170,7 @@ fn full_says_what_each_slot_is_busy_with() {
     }
     let refused = stage.batch(0, Normal, &[ITEM; 2], 2);
     assert_eq!(refused, Err(full(3, 8, [3, 1, 2])));
-    assert_eq!(stage.batch(0, Normal, &[ITEM], 2).unwrap().first.slot, 6);
+    assert_eq!(stage.batch(0, Normal, &[ITEM], 2).unwrap().window.first.slot, 6);
 }
 
 #[test]
@@ -175,8 +179,8 @@ fn a_batch_lies_side_by_side_and_its_fence_comes_last() {
     let mut stage = stage(partitions);
     let items: [(u32, &[u32]); 2] = [(STORE_U32, &[5, 161]), (0x100, &[])];
     let batch = stage.batch(1, Idle, &items, 0xFACE).unwrap();
-    assert_eq!((batch.first.slot, batch.fence.slot), (1, 3));
-    assert_eq!(batch.fence.sequence, batch.first.sequence + 2);
+    assert_eq!((batch.window.first.slot, batch.fence.slot), (1, 3));
+    assert_eq!(batch.fence.sequence, batch.window.first.sequence + 2);
     let slot = |opcode, a0, a1| [1, opcode, 1, 4, a0, a1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let expected =
         [[0; 16], slot(STORE_U32, 5, 161), slot(0x100, 0, 0), slot(BATCH_FENCE, 2, 0xFACE)];
@@ -192,7 +196,7 @@ fn a_batch_that_does_not_fit_before_the_end_of_the_level_starts_it_over() {
         stage.place(ticket.slot, DONE);
     }
     let batch = stage.batch(0, Normal, &[ITEM], 1).unwrap();
-    assert_eq!((batch.first.slot, batch.fence.slot), (1, 2));
+    assert_eq!((batch.window.first.slot, batch.fence.slot), (1, 2));
 }
 
 #[test]
@@ -225,6 +229,30 @@ fn a_fence_of_its_own_holds_the_slots_before_it_and_no_others() {
         let free = std::iter::from_fn(|| stage.publish(&NOTHING).ok());
         assert_eq!(free.count(), 3 - held, "a fence of {covered}");
     }
+}
+
+#[test]
+fn work_items_lie_side_by_side_at_their_level() {
+    let mut stage = stage(Partitions::from_sizes([1, 0, 0, 3, 0], 4).unwrap());
+    let item = |input| WorkItem { opcode: STORE_U32, input, output: 161, param: 7 };
+    let window = stage.items(1, Low, &[item(5), item(6)]).unwrap();
+    let tickets: Vec<u32> = window.tickets().map(|ticket| ticket.slot).collect();
+    assert_eq!(tickets, [1, 2]);
+    let slot = |input| [1, STORE_U32, 1, 3, input, 161, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(stage.values()[16..48], *[slot(5), slot(6)].as_flattened());
+    assert_eq!(stage.items(0, Low, &[]).unwrap().tickets().count(), 0);
+}
+
+#[test]
+fn jobs_in_a_ring_that_was_reset_are_unknown_and_hold_nothing() {
+    let mut stage = stage(Partitions::single(2));
+    let tickets = [(); 2].map(|()| stage.publish(&NOTHING).unwrap());
+    stage.place(0, DONE);
+    stage.place(1, FAULT_9);
+    stage.ring().reset().unwrap();
+    assert_eq!(tickets.map(|ticket| stage.outcome(ticket)), [Outcome::Unknown; 2]);
+    assert_eq!((stage.in_flight(0), stage.next_fault()), (0, None));
+    assert!(stage.batch(0, Normal, &[ITEM], 0).is_ok());
 }
 
 #[test]

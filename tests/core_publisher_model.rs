@@ -7,7 +7,7 @@ use slipring_core::layout::Geometry;
 use slipring_core::opcode::BATCH_FENCE;
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Batch, Fault, Outcome, PublisherError, Ticket};
-use slipring_core::ring::Job;
+use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::Row;
 use slipring_core::slot::Priority;
 use slipring_core::tenant::TenantTable;
@@ -19,6 +19,15 @@ use std::sync::atomic::AtomicU32;
 const WORK: u32 = 0x100;
 const TAG: u32 = 0xFACE;
 pub const TENANTS: u32 = 3;
+
+/// How jobs are published: one alone, several side by side, or as a batch whose last is the fence
+/// that closes it.
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    Alone,
+    SideBySide,
+    Fenced,
+}
 
 /// What the model knows of a slot that was published.
 #[derive(Clone, Copy, Debug)]
@@ -91,17 +100,16 @@ impl Run {
         items: &[Option<u32>],
     ) -> Option<PublisherError> {
         let asked = items.len() as u32;
-        let held = items.iter().flatten().max().map_or(1, |widest| widest.saturating_add(1));
         let range = self.partitions.range(priority);
         if range.is_empty() {
             return Some(PublisherError::NoPartition { priority });
         }
+        if asked == 0 {
+            return None;
+        }
         let (in_flight, quota) = (self.in_flight(tenant), self.quotas[tenant as usize]);
         if quota < 1_000_000 && in_flight + asked > quota {
             return Some(PublisherError::Quota { tenant, in_flight, asked, quota });
-        }
-        if quota < 1_000_000 && held > quota {
-            return Some(PublisherError::Quota { tenant, in_flight, asked: held, quota });
         }
         let level: Vec<usize> = range.map(|slot| slot as usize).collect();
         let mut windows = level.windows(asked as usize);
@@ -119,14 +127,13 @@ impl Run {
         Some(PublisherError::Full { priority, asked, slots, in_flight, unread_faults, fenced })
     }
 
-    /// Publishes items, `None` for work and `Some(window)` for a fence: one alone, or as a batch
-    /// the last of which is the closing fence.
+    /// Publishes items, `None` for work and `Some(window)` for a fence.
     pub fn publish(
         &mut self,
         tenant: u32,
         priority: Priority,
         items: &[Option<u32>],
-        is_batch: bool,
+        how: How,
     ) -> Result<(), TestCaseError> {
         let expected = self.refusal(tenant, priority, items);
         let free: Vec<bool> = (0..self.slots.len()).map(|slot| self.is_free(slot)).collect();
@@ -143,24 +150,39 @@ impl Run {
         let opcode = |item: &Option<u32>| if item.is_some() { BATCH_FENCE } else { WORK };
         let jobs: Vec<(u32, &[u32])> =
             items.iter().zip(&args).map(|(item, args)| (opcode(item), &args[..])).collect();
-        let answer = if is_batch {
-            let items = &jobs[..jobs.len() - 1];
-            self.stage.batch(tenant, priority, items, TAG).map(|Batch { first, fence }| {
-                let last = items.len() as u32;
-                let sequence = first.sequence.wrapping_add(last);
-                assert_eq!(fence, Ticket { slot: first.slot + last, sequence });
-                first
-            })
-        } else {
-            let (opcode, args) = jobs[0];
-            self.stage.publish(&Job::new(opcode, args).tenant(tenant).priority(priority))
+        let answer = match how {
+            How::Alone => {
+                let (opcode, args) = jobs[0];
+                let job = Job::new(opcode, args).tenant(tenant).priority(priority);
+                self.stage.publish(&job).map(|ticket| vec![ticket])
+            }
+            How::SideBySide => {
+                let item = |&(opcode, args): &(u32, &[u32])| {
+                    let output = args.get(1).copied().unwrap_or(0);
+                    WorkItem { opcode, input: args[0], output, param: 0 }
+                };
+                let items: Vec<WorkItem> = jobs.iter().map(item).collect();
+                let window = self.stage.items(tenant, priority, &items);
+                window.map(|window| window.tickets().collect())
+            }
+            How::Fenced => {
+                let batch = self.stage.batch(tenant, priority, &jobs[..jobs.len() - 1], TAG);
+                batch.map(|Batch { window, fence }| {
+                    let tickets: Vec<Ticket> = window.tickets().collect();
+                    assert_eq!(tickets.last(), Some(&fence));
+                    tickets
+                })
+            }
         };
 
-        prop_assert_eq!(answer.err(), expected);
+        prop_assert_eq!(answer.as_ref().err(), expected.as_ref());
         let mut after = before;
-        if let Ok(first) = answer {
+        if let Ok(tickets) = answer {
+            prop_assert_eq!(tickets.len(), items.len());
+            let first = tickets.first().copied();
             let level = self.partitions.range(priority);
             for ((n, (opcode, args)), window) in (0..).zip(&jobs).zip(items) {
+                let Some(first) = first else { break };
                 let slot = first.slot + n;
                 prop_assert!(level.contains(&slot) && free[slot as usize], "slot {slot}");
                 let words = &mut after[16 * slot as usize..][..16];
@@ -168,6 +190,7 @@ impl Run {
                 words[..4].copy_from_slice(&[1, *opcode, tenant, priority as u32]);
                 words[4..4 + args.len()].copy_from_slice(args);
                 let ticket = Ticket { slot, sequence: first.sequence.wrapping_add(n) };
+                prop_assert_eq!(tickets[n as usize], ticket);
                 self.published += 1;
                 let (id, window, was_read) = (self.published, *window, false);
                 let booking = Booking { ticket, tenant, window, id, was_read };
@@ -203,7 +226,7 @@ impl Run {
             ran.push(call.arg(0));
             Some(0)
         };
-        Twin::new(row, &[][..], handler).drain(&self.partitions);
+        Twin::new(row, &[][..], handler).drain(&self.partitions).unwrap();
         expected.sort_unstable();
         ran.sort_unstable();
         prop_assert_eq!(ran, expected);
@@ -217,6 +240,8 @@ impl Run {
             Some(job) if job.ticket == ticket => match status & 0xFF {
                 3 => Outcome::Done,
                 7 => Outcome::Fault((status >> 8) as u8),
+                // The ring was reset.
+                0 => Outcome::Unknown,
                 _ => Outcome::Pending,
             },
             _ => Outcome::Unknown,

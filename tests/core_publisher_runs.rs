@@ -5,7 +5,7 @@ mod core_fixture;
 mod core_publisher_model;
 
 use core_fixture::cases;
-use core_publisher_model::{Run, TENANTS};
+use core_publisher_model::{How, Run, TENANTS};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use slipring_core::slot::Priority;
@@ -23,11 +23,12 @@ enum Step {
         priority: Priority,
         window: u32,
     },
-    Batch {
+    /// Work, or fences of their own windows; as a batch, closed by a fence.
+    Several {
         tenant: u32,
         priority: Priority,
-        /// Work, or a fence of its own window.
         items: Vec<Option<u32>>,
+        is_batch: bool,
     },
     /// The kernel changes the status of one slot, if it may.
     Kernel {
@@ -35,6 +36,8 @@ enum Step {
         status: u32,
     },
     Drain,
+    /// Somebody zeroes the ring, if nothing is in flight.
+    Reset,
     Outcome {
         ticket: usize,
     },
@@ -61,10 +64,14 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => (tenant(), priority()).prop_map(|(tenant, priority)| Step::Work { tenant, priority }),
         1 => (tenant(), priority(), window)
             .prop_map(|(tenant, priority, window)| Step::Fence { tenant, priority, window }),
-        3 => (tenant(), priority(), vec(item, 0..4))
-            .prop_map(|(tenant, priority, items)| Step::Batch { tenant, priority, items }),
+        5 => (tenant(), priority(), vec(item, 0..4), any::<bool>()).prop_map(
+            |(tenant, priority, items, is_batch)| Step::Several {
+                tenant, priority, items, is_batch
+            }
+        ),
         8 => (0..16usize, status).prop_map(|(slot, status)| Step::Kernel { slot, status }),
         1 => Just(Step::Drain),
+        1 => Just(Step::Reset),
         4 => any::<prop::sample::Index>().prop_map(|i| Step::Outcome { ticket: i.index(64) }),
         1 => Just(Step::NextFault),
         1 => tenant().prop_map(|tenant| Step::InFlight { tenant }),
@@ -75,13 +82,16 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 fn take(run: &mut Run, step: &Step) -> Result<(), TestCaseError> {
     match step {
-        Step::Work { tenant, priority } => run.publish(*tenant, *priority, &[None], false)?,
+        Step::Work { tenant, priority } => run.publish(*tenant, *priority, &[None], How::Alone)?,
         Step::Fence { tenant, priority, window } => {
-            run.publish(*tenant, *priority, &[Some(*window)], false)?;
+            run.publish(*tenant, *priority, &[Some(*window)], How::Alone)?;
         }
-        Step::Batch { tenant, priority, items } => {
+        Step::Several { tenant, priority, items, is_batch: true } => {
             let closed = [&items[..], &[Some(items.len() as u32)]].concat();
-            run.publish(*tenant, *priority, &closed, true)?;
+            run.publish(*tenant, *priority, &closed, How::Fenced)?;
+        }
+        Step::Several { tenant, priority, items, is_batch: false } => {
+            run.publish(*tenant, *priority, items, How::SideBySide)?;
         }
         Step::Kernel { slot, status } => {
             if *slot < run.slots.len() && run.may_finish(*slot) {
@@ -89,6 +99,10 @@ fn take(run: &mut Run, step: &Step) -> Result<(), TestCaseError> {
             }
         }
         Step::Drain => run.drain()?,
+        Step::Reset => {
+            let is_idle = (0..run.slots.len()).all(|slot| !run.is_in_flight(slot));
+            prop_assert_eq!(run.stage.ring().reset().is_ok(), is_idle);
+        }
         Step::Outcome { ticket } => {
             // Late tickets are asked for most: the early ones are unknown by now.
             if let Some(ticket) = run.tickets.iter().rev().nth(*ticket).copied() {
@@ -142,7 +156,7 @@ proptest! {
             let priority = run.partitions.level_of(slot).unwrap();
             run.quotas = [1_000_000; TENANTS as usize];
             run.stage.publisher.set_tenant(0, Tenant::OPEN).unwrap();
-            run.publish(0, priority, &[None], false)?;
+            run.publish(0, priority, &[None], How::Alone)?;
         }
         prop_assert!((0..run.slots.len()).all(|slot| run.is_in_flight(slot)));
     }

@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use slipring_core::control::Control;
 use slipring_core::debug_log::{DebugLog, PartialRecord, Record};
+use slipring_core::io_queue::IoQueue;
 use slipring_core::layout::{Buffer, Geometry, MissingWord};
 use slipring_core::packed::Payload;
 use slipring_core::ring::{Ring, count_done};
@@ -76,8 +77,34 @@ proptest! {
             }
         }
         let _ = DebugLog::new(words).map(|log| (log.read::<0>(0), log.read::<3>(index)));
+        if let Ok(queue) = IoQueue::new(words) {
+            let _ = (queue.poll(), queue.status(index), queue.tag(index));
+        }
+    }
+
+    /// The four buffers, each of its length or a byte or word off.
+    #[test]
+    fn a_row_is_read_from_bytes_exactly_if_all_four_lengths_are_right(
+        bytes in vec(any::<u8>(), 1024),
+        off in [0..9usize, 0..9usize, 0..9usize, 0..9usize],
+        io_slot in any::<u32>(),
+    ) {
         let geometry = Geometry::new(2, 3, 1, 1).unwrap();
-        let _ = Row::read(geometry, &[bytes, bytes, bytes, bytes]);
+        let mut words = vec![0u32; bytes.len() / 4];
+        bytemuck::cast_slice_mut(&mut words).copy_from_slice(&bytes);
+        let bytes: &[u8] = bytemuck::cast_slice(&words);
+        // Mostly right, so that the later buffers are reached.
+        let lengths = Buffer::ALL.map(|buffer| {
+            geometry.bytes(buffer) as usize + [0, 0, 0, 0, 0, 0, 1, 4, 0][off[buffer as usize]]
+        });
+        let buffers = lengths.map(|length| &bytes[..length]);
+        let row = Row::read(geometry, &buffers);
+        let is_right = off.iter().all(|off| ![6, 7].contains(off));
+        prop_assert_eq!(row.is_ok(), is_right, "{:?}", row);
+        if let Ok(row) = row {
+            let _ = (row.waiting_slot(io_slot), row.waiting_slot(0), row.io_queue.poll());
+            prop_assert_eq!(row.words(Buffer::Ring), &words[..32]);
+        }
     }
 
     #[test]

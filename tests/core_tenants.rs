@@ -4,10 +4,11 @@
 mod core_fixture;
 
 use core_fixture::Stage;
-use slipring_core::opcode::{self, BATCH_FENCE, NOP};
+use slipring_core::opcode::{self, BATCH_FENCE, NOP, PACKED_SLOT};
+use slipring_core::packed::{Op, PackedError, Payload};
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::PublisherError;
-use slipring_core::ring::Job;
+use slipring_core::ring::{Job, WorkItem};
 use slipring_core::slot::Priority::{Low, Normal};
 use slipring_core::tenant::{Tenant, TenantError, TenantTable};
 
@@ -84,16 +85,44 @@ fn a_finished_slot_no_longer_counts_read_or_not() {
 }
 
 #[test]
-fn a_fence_does_not_hold_more_slots_than_its_tenant_may_have_in_flight() {
-    let mut stage = with_quota(8, 3);
-    let fence = |covered| [covered, 0];
-    for covered in [3, u32::MAX] {
-        let refused = stage.publish(&Job::new(BATCH_FENCE, &fence(covered)).tenant(1));
-        assert_eq!(refused, Err(over_quota(0, covered.saturating_add(1), 3)));
-    }
-    assert!(stage.publish(&Job::new(BATCH_FENCE, &fence(2)).tenant(1)).is_ok());
-    // Tenant 0 has no quota here.
-    assert!(stage.publish(&Job::new(BATCH_FENCE, &fence(u32::MAX))).is_ok());
+fn the_window_of_a_fence_does_not_count_against_the_quota() {
+    let mut stage = with_quota(8, 1);
+    let args = [u32::MAX, 0];
+    assert!(stage.publish(&Job::new(BATCH_FENCE, &args).tenant(1)).is_ok());
+    assert_eq!(stage.in_flight(1), 1);
+}
+
+#[test]
+fn what_is_packed_in_a_slot_must_be_in_the_tenants_range_too() {
+    let mut stage = with_quota(8, 8);
+    let narrow = Tenant { first_opcode: 0x20, last_opcode: 0xFF, ..Tenant::OPEN };
+    stage.publisher.set_tenant(1, narrow).unwrap();
+    let packed = |opcode| {
+        let ops: [Op<'_>; 2] = [(NOP as u8, &[]), (opcode, &[1])];
+        Payload::pack(&ops).unwrap()
+    };
+    let refusal = |opcode| {
+        let (first, last) = (0x20, 0xFF);
+        PublisherError::Tenant(TenantError::Opcode { tenant: 1, opcode, first, last })
+    };
+    let before = stage.values();
+    assert_eq!(stage.publish(&packed(0x1F).job().tenant(1)), Err(refusal(0x1F)));
+    let words = *packed(8).words();
+    let items: [(u32, &[u32]); 2] = [ITEM, (PACKED_SLOT, &words)];
+    assert_eq!(stage.batch(1, Normal, &items, 0), Err(refusal(8)));
+    assert_eq!(stage.values(), before);
+    assert!(stage.publish(&packed(0x20).job().tenant(1)).is_ok());
+    assert!(stage.publish(&packed(0x1F).job()).is_ok(), "tenant 0 may");
+}
+
+#[test]
+fn a_packed_slot_that_does_not_parse_is_refused_before_it_faults() {
+    let mut stage = with_quota(8, 8);
+    let refusal = PublisherError::Packed(PackedError::TooManyOps { ops: 5 });
+    assert_eq!(stage.publish(&Job::new(PACKED_SLOT, &[5])), Err(refusal));
+    let item = WorkItem { opcode: PACKED_SLOT, input: 5, output: 0, param: 0 };
+    assert_eq!(stage.items(0, Normal, &[item]), Err(refusal));
+    assert_eq!(stage.in_flight(0), 0);
 }
 
 #[test]

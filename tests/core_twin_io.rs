@@ -3,7 +3,7 @@
 mod core_fixture;
 
 use core_fixture::Board;
-use slipring_core::io_queue::{Completion, NO_SLOT};
+use slipring_core::io_queue::{Completion, IoQueueError, NO_SLOT};
 use slipring_core::layout::Geometry;
 use slipring_core::opcode::{LOAD_MISS, NOP};
 use slipring_core::ring::Job;
@@ -243,7 +243,29 @@ fn the_host_gives_back_the_io_slot_of_a_prefetch() {
     let queue = board.row().io_queue;
     queue.claim();
     queue.complete(&[(0, Completion::Ok { bytes: 9 })]).unwrap();
-    assert_eq!(queue.release(0), Ok(()));
-    assert_eq!(queue.status(0), Some(0));
+    assert_eq!(board.row().release_io(0), Ok(()));
+    assert_eq!(board.io(0)[6], 0);
+    let not_ended = IoQueueError::NotEnded { slot: 0, status: 0 };
+    assert_eq!(board.row().release_io(0), Err(not_ended));
+    let out_of_range = IoQueueError::SlotRange { slot: 64, slots: board.row().io_queue.slots() };
+    assert_eq!(board.row().release_io(64), Err(out_of_range));
     assert_eq!(board.run(Job::new(NOP, &[])), DONE);
+}
+
+#[test]
+fn the_host_frees_an_io_slot_only_if_no_ring_slot_waits_for_it() {
+    // Item 11: the lane that resumes sets it EMPTY. Freed early, the ring slot would wait for ever.
+    for end in [Completion::Ok { bytes: 9 }, Completion::Error { errno: 5 }] {
+        let mut board = Board::new(1, 0);
+        board.run(Job::new(LOAD_MISS, &[7]));
+        let queue = board.row().io_queue;
+        queue.claim();
+        queue.complete(&[(0, end)]).unwrap();
+        let waited = IoQueueError::Waited { slot: 0, tag: 0 };
+        assert_eq!(board.row().release_io(0), Err(waited));
+
+        // The ring slot was thrown away: nobody waits any more, whatever the tag says.
+        board.ring.fill(0);
+        assert_eq!(board.row().release_io(0), Ok(()));
+    }
 }

@@ -12,7 +12,7 @@ use slipring_core::partition::Partitions;
 use slipring_core::ring::Job;
 use slipring_core::row::{Row, Storage, control_words, debug_log_words};
 use slipring_core::slot::Priority;
-use slipring_core::twin::{Call, NO_HANDLERS, NoHandlers, Twin};
+use slipring_core::twin::{Call, Twin, no_handlers};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -154,7 +154,7 @@ fn a_look_past_the_ring_sees_nothing() {
     let mut board = Board::new(1, 0);
     board.publish(0, Job::new(NOP, &[]));
     let before = board.clone();
-    let mut twin = Twin::new(board.row(), &mut [][..], NO_HANDLERS);
+    let mut twin = Twin::new(board.row(), &mut [][..], no_handlers);
     for slot in [1, 1 << 28, u32::MAX] {
         twin.look(slot, Priority::Normal);
         twin.fence(slot, Priority::Normal);
@@ -165,7 +165,7 @@ fn a_look_past_the_ring_sees_nothing() {
 #[test]
 fn k2_a_slot_is_claimed_while_it_runs_and_counted_only_after() {
     static ROW: Storage<{ control_words(0) }, 1, { debug_log_words(0) }, 1> = Storage::new();
-    let row = ROW.row().unwrap();
+    let row = ROW.row();
     row.reset(1, &Partitions::single(1)).unwrap();
     row.ring.publish(0, &Job::new(WORK, &[])).unwrap();
     let word = |words: &[AtomicU32], word: usize| words[word].load(Ordering::Relaxed);
@@ -174,7 +174,7 @@ fn k2_a_slot_is_claimed_while_it_runs_and_counted_only_after() {
         seen.push((word(row.ring.words(), 0), word(row.control.words(), 1)));
         Some(0)
     };
-    Twin::new(row, &[][..], handler).drain(&Partitions::single(1));
+    Twin::new(row, &[][..], handler).drain(&Partitions::single(1)).unwrap();
     assert_eq!(seen, [(2, 0)]);
     assert_eq!((word(row.ring.words(), 0), word(row.control.words(), 1)), (DONE, 1));
 }
@@ -189,8 +189,7 @@ fn trace(job: Job<'_>) -> Vec<String> {
     let (debug, io) = (traced("debug log", &board.debug_log), traced("io", &board.io_queue));
     let geometry = Geometry::new(1, 1, 4, 2).unwrap();
     let row = Row::new(geometry, &control[..], &ring[..], &debug[..], &io[..]).unwrap();
-    let handlers: NoHandlers<Traced> = |_| None;
-    Twin::new(row, &[][..], handlers).drain(&Partitions::single(1));
+    Twin::new(row, &[][..], no_handlers).drain(&Partitions::single(1)).unwrap();
     let write = |write: &core_fixture::Write| {
         let release = if write.release { " release" } else { "" };
         format!("{} {} = {}{release}", write.buffer, write.word, write.value)
@@ -201,16 +200,16 @@ fn trace(job: Job<'_>) -> Vec<String> {
 #[test]
 fn the_status_is_released_after_the_effect_and_before_the_count() {
     let writes = trace(Job::new(STORE_U32, &[7, 160]));
-    let end = ["control 160 = 7", "ring 0 = 3 release", "control 1 = 1"];
+    let end = ["control 160 = 7", "ring 0 = 3 release", "control 1 = 1 release"];
     assert_eq!(writes[writes.len() - 3..], end);
     assert_eq!(writes[0], "ring 0 = 2", "claimed first");
 
     let writes = trace(Job::new(STORE_U32, &[7, 161]));
-    let end = ["ring 0 = 1031 release", "control 1 = 1", "control 141 = 1"];
+    let end = ["ring 0 = 1031 release", "control 141 = 1", "control 1 = 1 release"];
     assert_eq!(writes[writes.len() - 3..], end);
 
     let writes = trace(Job::new(BATCH_FENCE, &[0, 7]));
-    let end = ["control 128 = 1", "control 160 = 7", "ring 0 = 3 release", "control 1 = 1"];
+    let end = ["control 128 = 1", "control 160 = 7", "ring 0 = 3 release", "control 1 = 1 release"];
     assert_eq!(writes[writes.len() - 4..], end);
 }
 

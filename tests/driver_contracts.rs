@@ -234,7 +234,7 @@ fn a_load_miss_waits_for_its_host_and_a_prefetch_does_not() {
         let drained = driver.dispatch(&Readback::none().with_io_queue()).unwrap();
         assert_eq!((drained.done, drained.faults, drained.looked_at), (1, 1, 2));
         assert_eq!(driver.outcome(miss), Outcome::Done);
-        assert_eq!(driver.outcome(lost), Outcome::Fault(fault::IO as u8));
+        assert_eq!(driver.outcome(lost), Outcome::Fault(fault::IO));
         assert!(driver.claim_io().is_empty());
         let queue = driver.row().io_queue;
         assert!((0..queue.slots()).all(|slot| queue.status(slot) == Some(0)));
@@ -252,7 +252,7 @@ fn faults_are_listed_once_and_their_slots_are_used_again() {
             Err(PublisherError::Full { unread_faults: 1, in_flight: 0, .. })
         ));
         let fault = driver.next_fault().unwrap();
-        assert_eq!((fault.ticket, u32::from(fault.code)), (ticket, fault::RANGE));
+        assert_eq!((fault.ticket, fault.code), (ticket, fault::RANGE));
         assert_eq!(driver.next_fault(), None);
         driver.publish(&nop).unwrap();
     });
@@ -340,8 +340,7 @@ fn an_adopted_io_slot_that_nobody_waits_for_can_be_freed() {
 
         driver.release_io(0).unwrap();
         assert_eq!(driver.dispatch(&Readback::none()).unwrap().waiting_io, 1);
-        let expected = slipring_core::io_queue::status::OK;
-        let error = IoQueueError::State { slot: 0, status: 1, expected };
+        let error = IoQueueError::NotEnded { slot: 0, status: 1 };
         assert_eq!(driver.release_io(0), Err(error));
         assert_eq!(driver.release_io(1), Err(IoQueueError::SlotRange { slot: 1, slots: 1 }));
         let request = driver.claim_io()[0];

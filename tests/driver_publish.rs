@@ -57,7 +57,7 @@ fn publish(rng: &mut Rng, drivers: &mut [Driver; 2], pending: &mut BTreeMap<u32,
         let items = &items[..rng.usize(..4)];
         let batch = same(drivers, |driver| driver.publish_batch(tenant, priority, items, 7));
         if let Ok(batch) = batch {
-            pending.extend(batch.tickets().map(|ticket| (ticket.sequence, ticket)));
+            pending.extend(batch.window.tickets().map(|ticket| (ticket.sequence, ticket)));
         }
     } else {
         let job = Job::new(opcode, &args).tenant(tenant).priority(priority);

@@ -3,6 +3,7 @@
 use crate::layout::{Buffer, LayoutError, MAX_ENCODED, MAX_OBSERVABLES, MissingWord, check};
 use crate::partition::{PartitionError, Partitions};
 use crate::slot::LEVELS;
+use crate::tenant::{Tenant, TenantError};
 use crate::words::{Word, WordMut, Words};
 use heapless::Vec;
 
@@ -110,6 +111,11 @@ impl<'a, W: Word> Control<'a, W> {
         Ok(Self { words })
     }
 
+    /// A view whose length was checked.
+    pub(crate) const fn of(words: &'a [W]) -> Self {
+        Self { words }
+    }
+
     /// The words below.
     pub fn words(&self) -> &'a [W] {
         self.words
@@ -125,7 +131,8 @@ impl<'a, W: Word> Control<'a, W> {
     }
 
     fn read(&self, word: usize) -> Result<u32, MissingWord> {
-        // Acquire pairs with the kernel's release store of the statuses it counted.
+        // Acquire pairs with the kernel's release store of the done count, and with the release
+        // stores of a host on another core.
         self.get(word as u64).map(Word::load_acquire)
     }
 
@@ -231,6 +238,12 @@ impl<W: WordMut> Control<'_, W> {
     pub fn encode(&self, shutdown: bool, tenants: u32) -> Result<(), EncodeError> {
         check(Buffer::Control, self.observables(), MAX_ENCODED)?;
         self.check_word(word::OBSERVABLES - 1)?;
+        self.fill(shutdown, tenants);
+        Ok(())
+    }
+
+    /// [`Control::encode`] of a buffer whose length was checked.
+    pub(crate) fn fill(&self, shutdown: bool, tenants: u32) {
         for word in self.words {
             word.store(0);
         }
@@ -242,7 +255,6 @@ impl<W: WordMut> Control<'_, W> {
         fill(word::TENANT_TABLE, 1, word::TENANT_MASKS as u32);
         fill(word::TENANT_MASKS, tenants.min(TENANTS), MASK_ALL);
         fill(word::TENANT_QUOTAS, tenants.min(QUOTAS), UNLIMITED_QUOTA);
-        Ok(())
     }
 
     fn write(&self, word: usize, value: u32) -> Result<(), MissingWord> {
@@ -270,16 +282,14 @@ impl<W: WordMut> Control<'_, W> {
     /// Writes a tenant's mask (0 pauses it) and quota.
     ///
     /// # Errors
-    /// [`MissingWord`]; of a tenant of 29 or above, the mask word that it does not have.
-    pub fn set_tenant(&self, tenant: u32, mask: u32, quota: u32) -> Result<(), MissingWord> {
-        let words = self.words.len();
+    /// [`EncodeError::Tenant`] from 29 on, [`EncodeError::MissingWord`].
+    pub fn set_tenant(&self, tenant: u32, value: &Tenant) -> Result<(), EncodeError> {
         if tenant >= TENANTS {
-            let word = word::TENANT_MASKS as u64 + u64::from(tenant);
-            return Err(MissingWord { buffer: Buffer::Control, word, words });
+            return Err(TenantError::Unknown { tenant }.into());
         }
         let quota_word = self.get((word::TENANT_QUOTAS as u64) + u64::from(tenant))?;
-        quota_word.store(quota);
-        self.write(word::TENANT_MASKS + tenant as usize, mask)
+        quota_word.store(value.quota);
+        Ok(self.write(word::TENANT_MASKS + tenant as usize, value.mask)?)
     }
 
     /// Writes the six partition words, all or none.
@@ -288,10 +298,16 @@ impl<W: WordMut> Control<'_, W> {
     /// [`MissingWord`] when the last of them is not there.
     pub fn set_partitions(&self, partitions: &Partitions) -> Result<(), MissingWord> {
         self.check_word(word::PARTITIONS + PARTITION_WORDS - 1)?;
-        for (index, start) in partitions.words().into_iter().enumerate() {
-            self.write(word::PARTITIONS + index, start)?;
-        }
+        self.fill_partitions(partitions);
         Ok(())
+    }
+
+    /// [`Control::set_partitions`] in a buffer whose length was checked.
+    pub(crate) fn fill_partitions(&self, partitions: &Partitions) {
+        let words = self.words.get(word::PARTITIONS..).unwrap_or(&[]);
+        for (word, start) in words.iter().zip(partitions.words()) {
+            word.store_release(start);
+        }
     }
 }
 
@@ -306,4 +322,7 @@ pub enum EncodeError {
     /// The buffer is too short.
     #[error(transparent)]
     MissingWord(#[from] MissingWord),
+    /// No such tenant.
+    #[error(transparent)]
+    Tenant(#[from] TenantError),
 }

@@ -96,6 +96,13 @@ impl<'a, W: Word> DebugLog<'a, W> {
         Ok(Self { cursor, records, words })
     }
 
+    /// A view of 1 + 4r words, whose length was checked.
+    pub(crate) fn of<const WORDS: usize>(words: &'a [W; WORDS]) -> Self {
+        const { assert!(WORDS % RECORD_WORDS == word::RECORDS) };
+        let (cursor, records) = words.split_at(word::RECORDS);
+        Self { cursor: &cursor[0], records: records.as_chunks().0, words }
+    }
+
     /// The words below.
     pub fn words(&self) -> &'a [W] {
         self.words
@@ -106,7 +113,8 @@ impl<'a, W: Word> DebugLog<'a, W> {
         self.records.len() as u32
     }
 
-    /// Reads up to `N` records from record `first` on.
+    /// Reads up to `N` records from record `first` on. To be called between drains: a running
+    /// kernel moves the cursor before it writes the record.
     ///
     /// # Errors
     /// [`PartialRecord`] when the cursor is no multiple of 4.

@@ -111,6 +111,9 @@ pub enum IoQueueError {
     /// The slot is in another state than the call needs.
     #[error("IO slot {slot} has status {status:#x}; {expected:#x} is needed")]
     State { slot: u32, status: u32, expected: u32 },
+    /// The request is not OK or ERROR.
+    #[error("IO slot {slot} has status {status:#x} and has not ended")]
+    NotEnded { slot: u32, status: u32 },
     /// The slot is not the host's to free: a ring slot waits for it.
     #[error("IO slot {slot} is waited for by ring slot {tag}, which frees it")]
     Waited { slot: u32, tag: u32 },
@@ -153,6 +156,11 @@ impl<'a, W: Word> IoQueue<'a, W> {
         }
         check_io_slots(u32::try_from(slots.len()).unwrap_or(u32::MAX))?;
         Ok(Self { slots })
+    }
+
+    /// A view whose length was checked.
+    pub(crate) const fn of(slots: &'a [[W; SLOT_WORDS]]) -> Self {
+        Self { slots }
     }
 
     /// The words below.
@@ -243,7 +251,11 @@ impl<W: WordMut> IoQueue<'_, W> {
         let mut seen = 0u64;
         let mut duplicate = None;
         for &(slot, _) in completions {
-            self.check(slot, &[status::CLAIMED])?;
+            let (slots, expected) = (self.slots(), status::CLAIMED);
+            let status = self.status(slot).ok_or(IoQueueError::SlotRange { slot, slots })?;
+            if status != expected {
+                return Err(IoQueueError::State { slot, status, expected });
+            }
             let bit = 1u64 << (slot % u64::BITS);
             if seen & bit != 0 && duplicate.is_none() {
                 duplicate = Some(IoQueueError::Duplicate { slot });
@@ -268,33 +280,8 @@ impl<W: WordMut> IoQueue<'_, W> {
         Ok(())
     }
 
-    /// Frees a finished IO slot that no ring slot waits for: a prefetch.
-    ///
-    /// # Errors
-    /// [`IoQueueError::SlotRange`], [`IoQueueError::State`] unless OK or ERROR,
-    /// [`IoQueueError::Waited`] unless the tag is [`NO_SLOT`].
-    pub fn release(&self, slot: u32) -> Result<(), IoQueueError> {
-        let words = self.check(slot, &[status::OK, status::ERROR])?;
-        let tag = words[word::TAG].load();
-        if tag != NO_SLOT {
-            return Err(IoQueueError::Waited { slot, tag });
-        }
-        words[word::STATUS].store_release(status::EMPTY);
-        Ok(())
-    }
-
-    fn check(&self, slot: u32, allowed: &[u32]) -> Result<&[W; SLOT_WORDS], IoQueueError> {
-        let slots = self.slots();
-        let words = self.slot_words(slot).ok_or(IoQueueError::SlotRange { slot, slots })?;
-        let status = words[word::STATUS].load_acquire();
-        if !allowed.contains(&status) {
-            let expected = allowed.first().copied().unwrap_or(status::CLAIMED);
-            return Err(IoQueueError::State { slot, status, expected });
-        }
-        Ok(words)
-    }
-
-    /// Empties every IO slot.
+    /// Empties every IO slot. A ring slot that waits for one that has ended then waits for ever;
+    /// [`Row::reset`](crate::row::Row::reset) looks at both.
     ///
     /// # Errors
     /// [`IoQueueError::State`] while a slot is PUBLISHED, CLAIMED or RESERVED.

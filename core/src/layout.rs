@@ -74,6 +74,9 @@ pub enum LayoutError {
     /// A buffer of another length than the geometry's.
     #[error("{buffer}: {words} words where the geometry has {expected}")]
     WrongLength { buffer: Buffer, words: usize, expected: usize },
+    /// Too little storage for a row's four buffers.
+    #[error("{words} words of storage where {needed} are needed")]
+    ShortStorage { words: usize, needed: u64 },
     /// Other than four buffers.
     #[error("{buffers} buffers where a row has 4")]
     BufferCount { buffers: usize },

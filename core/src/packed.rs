@@ -111,6 +111,15 @@ impl Payload {
         Self { words }
     }
 
+    /// The payload in a job's arguments, whatever they are; those past the twelfth do not count.
+    pub fn from_args(args: &[u32]) -> Self {
+        let mut words = [0; ARGS];
+        for (word, arg) in words.iter_mut().zip(args) {
+            *word = *arg;
+        }
+        Self { words }
+    }
+
     /// The twelve argument words.
     pub const fn words(&self) -> &[u32; ARGS] {
         &self.words

@@ -11,19 +11,22 @@
 
 mod receipt;
 
-pub use receipt::{Batch, Fault, Outcome, PublisherError, Ticket};
+pub use receipt::{Batch, Fault, Outcome, PublisherError, Ticket, Window};
 
 use crate::control::TENANTS;
 use crate::layout::LayoutError;
 use crate::opcode;
+use crate::packed::Payload;
 use crate::partition::Partitions;
-use crate::ring::{Job, Ring, check_args, check_opcode};
+use crate::ring::{Job, Ring, WorkItem, check_args, check_opcode};
 use crate::slot::{LEVELS, Priority, State};
 use crate::tenant::{Tenant, TenantError, TenantTable};
 use crate::words::{Word, WordMut};
+use core::ops::Range;
 
-/// What the publisher knows of a slot. Storage for one is all zero: [`Entry::FREE`].
+/// What the publisher knows of a slot. A ledger starts as `[Entry::FREE; SLOTS]`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Entry {
     sequence: u32,
     held_by: Option<Ticket>,
@@ -33,11 +36,14 @@ pub struct Entry {
 
 impl Entry {
     /// Nothing published yet.
-    pub const FREE: Self = Self { sequence: 0, held_by: None, tenant: 0, use_: Use::Free };
+    pub const FREE: Self = Self { sequence: 0, held_by: None, tenant: 0, use_: Use::Never };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Use {
+    /// Not published by this publisher, or reset since.
+    Never,
     Free,
     InFlight,
     UnreadFault(u8),
@@ -112,7 +118,16 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         self.ledger.as_mut().fill(Entry::FREE);
         self.in_flight = [0; TENANTS as usize];
         self.cursors = Priority::ALL.map(|level| self.partitions.range(level).start);
-        for index in 0..ring.slots() {
+        // From the top, so that of the fences that cover a slot the highest comes first: it covers
+        // the lower ones too and finishes last. No slot is then written twice.
+        let mut held_from = ring.slots();
+        for index in (0..ring.slots()).rev() {
+            // Words that may be slow to read: beyond the status, only where they matter.
+            let Some(State::Published | State::Claimed | State::WaitIo(_) | State::Fault(_)) =
+                ring.state(index)
+            else {
+                continue;
+            };
             let Some(slot) = ring.slot(index) else { continue };
             match slot.state() {
                 State::Fault(code) => {
@@ -123,7 +138,9 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
                     // A fence of no tenant of the table will fault, and waits for nobody.
                     if slot.opcode == opcode::BATCH_FENCE && slot.tenant < TENANTS {
                         let [slots, ..] = slot.args;
-                        self.hold_window(ticket, slots);
+                        let start = index.saturating_sub(slots);
+                        self.hold(ticket, start..index.min(held_from));
+                        held_from = held_from.min(start);
                     }
                 }
                 _ => {}
@@ -151,12 +168,16 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         self.tenants.set(tenant, value)
     }
 
-    /// Publishes a job at the next free slot of its level. A fence holds the slots of its window
-    /// until it has finished, and so may have a window of its tenant's quota less one at most.
+    /// Publishes a job at the next free slot of its level.
+    ///
+    /// A BATCH_FENCE covers the slots just before the one it gets, whatever they hold: after a
+    /// wrap those are not the jobs published last. [`Publisher::publish_batch`] keeps a batch and
+    /// its fence together.
     ///
     /// # Errors
     /// In this order: [`PublisherError::Layout`], [`PublisherError::Tenant`],
-    /// [`PublisherError::Job`], [`PublisherError::NoPartition`], [`PublisherError::Quota`],
+    /// [`PublisherError::Job`], [`PublisherError::Packed`] and the tenant's of a packed
+    /// operation, [`PublisherError::NoPartition`], [`PublisherError::Quota`],
     /// [`PublisherError::Full`].
     pub fn publish<W: WordMut>(
         &mut self,
@@ -164,15 +185,56 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         job: &Job<'_>,
     ) -> Result<Ticket, PublisherError> {
         check_slots(ring.slots() as usize, &self.partitions)?;
-        self.tenants.check(job.tenant, job.opcode)?;
-        check_args(0, job.args.len())?;
-        check_opcode(0, job.opcode)?;
-        let window = fence_window(job.opcode, job.args);
-        let slot = self.find(ring, job.tenant, job.priority, 1, window)?;
+        self.check_job(0, job.tenant, job.opcode, job.args)?;
+        let slot = self.find(ring, job.tenant, job.priority, 1)?;
         ring.publish(slot, job)?;
-        let ticket = self.enter(slot, job.tenant, job.priority);
-        self.hold_window(ticket, window);
+        let ticket = self.enter(slot, 1, job.tenant, job.priority);
+        self.hold_window(ticket, fence_window(job.opcode, job.args));
         Ok(ticket)
+    }
+
+    /// Publishes work items side by side, all or none.
+    ///
+    /// # Errors
+    /// Those of [`Publisher::publish`], for all items together: of each item the tenant's, then
+    /// the job's own, before the rest.
+    ///
+    /// ```
+    /// use slipring_core::publisher::{Entry, Publisher};
+    /// use slipring_core::{opcode, partition::Partitions, ring::{Ring, WorkItem}};
+    /// use slipring_core::{slot::Priority, tenant::TenantTable};
+    ///
+    /// let mut words = [0; 16 * 4];
+    /// let ring = Ring::new(&mut words)?;
+    /// let (partitions, tenants) = (Partitions::single(4), TenantTable::open(1));
+    /// let mut publisher = Publisher::new(ring, [Entry::FREE; 4], partitions, tenants)?;
+    ///
+    /// let add = WorkItem { opcode: opcode::ATOMIC_ADD, input: 1, output: 160, param: 0 };
+    /// let window = publisher.publish_items(ring, 0, Priority::Normal, &[add; 3])?;
+    /// assert_eq!(window.tickets().count(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn publish_items<W: WordMut>(
+        &mut self,
+        ring: Ring<'_, W>,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) -> Result<Window, PublisherError> {
+        check_slots(ring.slots() as usize, &self.partitions)?;
+        self.tenants.get(tenant)?;
+        for (index, item) in items.iter().enumerate() {
+            self.check_job(index, tenant, item.opcode, &item.args())?;
+        }
+        let asked = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let start = self.find(ring, tenant, priority, asked)?;
+        ring.write_items(start, tenant, priority, items)?;
+        let first = self.enter(start, asked, tenant, priority);
+        let window = Window { first, slots: asked };
+        for (ticket, item) in window.tickets().zip(items) {
+            self.hold_window(ticket, fence_window(item.opcode, &item.args()));
+        }
+        Ok(window)
     }
 
     /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
@@ -189,29 +251,42 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         tag: u32,
     ) -> Result<Batch, PublisherError> {
         check_slots(ring.slots() as usize, &self.partitions)?;
-        for (item, (opcode, args)) in items.iter().enumerate() {
-            self.tenants.check(tenant, *opcode)?;
-            check_args(item, args.len())?;
-            check_opcode(item, *opcode)?;
+        for (index, (opcode, args)) in items.iter().enumerate() {
+            self.check_job(index, tenant, *opcode, args)?;
         }
         self.tenants.check(tenant, opcode::BATCH_FENCE)?;
         let asked = u32::try_from(items.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let windows = items.iter().map(|(opcode, args)| fence_window(*opcode, args));
-        let widest = windows.fold(asked - 1, u32::max);
-        let start = self.find(ring, tenant, priority, asked, widest)?;
+        let start = self.find(ring, tenant, priority, asked)?;
         ring.write_batch(start, tenant, priority, items, tag)?;
-        let first = self.enter(start, tenant, priority);
-        let mut fence = first;
-        for slot in start + 1..start + asked {
-            fence = self.enter(slot, tenant, priority);
-        }
+        let first = self.enter(start, asked, tenant, priority);
+        let window = Window { first, slots: asked };
         // An item may itself be a fence, whose window reaches back further.
-        for (slot, (opcode, args)) in (start..).zip(items) {
-            let sequence = first.sequence.wrapping_add(slot - start);
-            self.hold_window(Ticket { slot, sequence }, fence_window(*opcode, args));
+        let items = items.iter().map(|(opcode, args)| fence_window(*opcode, args));
+        let mut fence = first;
+        for (ticket, slots) in window.tickets().zip(items.chain([asked - 1])) {
+            self.hold_window(ticket, slots);
+            fence = ticket;
         }
-        self.hold_window(fence, asked - 1);
-        Ok(Batch { first, fence })
+        Ok(Batch { window, fence })
+    }
+
+    /// Whether the tenant may publish the job, with all that is packed in it.
+    fn check_job(
+        &self,
+        item: usize,
+        tenant: u32,
+        opcode: u32,
+        args: &[u32],
+    ) -> Result<(), PublisherError> {
+        self.tenants.check(tenant, opcode)?;
+        check_args(item, args.len())?;
+        check_opcode(item, opcode)?;
+        if opcode == opcode::PACKED_SLOT {
+            for op in &Payload::from_args(args).parse()? {
+                self.tenants.check(tenant, u32::from(op.opcode))?;
+            }
+        }
+        Ok(())
     }
 
     /// What became of a job. Reading a fault frees its slot.
@@ -229,12 +304,14 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
                     Some(State::Fault(code)) => Outcome::Fault(code),
                     _ => Outcome::Unknown,
                 },
+                Use::Never => Outcome::Unknown,
             },
             _ => Outcome::Unknown,
         }
     }
 
-    /// Takes a fault that nobody has read, lowest slot first, and frees its slot.
+    /// Takes a fault that nobody has read, lowest slot first, and frees its slot. Looks at the
+    /// status of every slot in flight up to there.
     pub fn next_fault<W: Word>(&mut self, ring: Ring<'_, W>) -> Option<Fault> {
         for slot in 0..ring.slots() {
             self.settle(ring, slot);
@@ -247,73 +324,99 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         None
     }
 
-    /// The tenant's slots in flight, looked up anew.
+    /// The tenant's slots in flight. Looks at the status of each.
     pub fn in_flight<W: Word>(&mut self, ring: Ring<'_, W>, tenant: u32) -> u32 {
         for slot in 0..ring.slots() {
-            self.settle(ring, slot);
+            let entry = self.ledger.as_ref().get(slot as usize);
+            if entry.is_some_and(|entry| u32::from(entry.tenant) == tenant) {
+                self.settle(ring, slot);
+            }
         }
         self.in_flight.get(tenant as usize).copied().unwrap_or(0)
     }
 
     /// Books a slot that has finished since it was last looked at.
     fn settle<W: Word>(&mut self, ring: Ring<'_, W>, slot: u32) {
-        let Some(entry) = self.ledger.as_mut().get_mut(slot as usize) else {
-            return;
-        };
-        if entry.use_ != Use::InFlight {
-            return;
+        let entry = self.ledger.as_ref().get(slot as usize);
+        if entry.is_some_and(|entry| matches!(entry.use_, Use::InFlight | Use::UnreadFault(_)))
+            && let Some(state) = ring.state(slot)
+        {
+            self.settle_as(slot, state);
         }
-        entry.use_ = match ring.state(slot) {
-            Some(State::Done) => Use::Free,
-            Some(State::Fault(code)) => Use::UnreadFault(code),
+    }
+
+    /// Books a slot that was seen in `state`.
+    fn settle_as(&mut self, slot: u32, state: State) {
+        let Some(entry) = self.ledger.as_mut().get_mut(slot as usize) else { return };
+        let was = entry.use_;
+        entry.use_ = match (was, state) {
+            (Use::InFlight, State::Done) => Use::Free,
+            (Use::InFlight, State::Fault(code)) => Use::UnreadFault(code),
+            // Only a reset of the ring does that.
+            (_, State::Empty) => Use::Never,
             _ => return,
         };
-        if let Some(in_flight) = self.in_flight.get_mut(usize::from(entry.tenant)) {
+        if was == Use::InFlight
+            && let Some(in_flight) = self.in_flight.get_mut(usize::from(entry.tenant))
+        {
             *in_flight = in_flight.saturating_sub(1);
         }
     }
 
-    /// Finds `asked` free slots in a row for the tenant at the level. `widest` is the longest
-    /// window of a fence among them.
+    /// Finds `asked` free slots in a row for the tenant at the level.
     fn find<W: Word>(
         &mut self,
         ring: Ring<'_, W>,
         tenant: u32,
         priority: Priority,
         asked: u32,
-        widest: u32,
     ) -> Result<u32, PublisherError> {
         let range = self.partitions.range(priority);
         if range.is_empty() {
             return Err(PublisherError::NoPartition { priority });
         }
-        self.check_quota(ring, tenant, asked, widest)?;
         let cursor = self.cursors.get(priority as usize).copied().unwrap_or(range.start);
+        if asked == 0 {
+            return Ok(cursor);
+        }
+        self.check_quota(ring, tenant, asked)?;
+        let (mut in_flight, mut unread_faults, mut fenced) = (0, 0, 0);
+        // From the cursor on; then from the start, past the cursor again for a row across it.
         let wrapped = range.start..cursor.saturating_add(asked - 1).min(range.end);
-        for part in [cursor..range.end, wrapped] {
+        for (part, counted) in [(cursor..range.end, cursor..range.end), (wrapped, 0..cursor)] {
             let mut run = 0;
             for slot in part {
-                run = if self.room(ring, slot) == Room::Free { run + 1 } else { 0 };
+                let room = self.room(ring, slot);
+                run = if room == Room::Free { run + 1 } else { 0 };
                 if run == asked {
                     return Ok(slot - (asked - 1));
                 }
+                if counted.contains(&slot) {
+                    match room {
+                        Room::Free => {}
+                        Room::InFlight => in_flight += 1,
+                        Room::UnreadFault => unread_faults += 1,
+                        Room::Fenced => fenced += 1,
+                    }
+                }
             }
         }
-        let count = |room| range.clone().filter(|&slot| self.room(ring, slot) == room).count();
-        let [in_flight, unread_faults, fenced] =
-            [Room::InFlight, Room::UnreadFault, Room::Fenced].map(count).map(|count| count as u32);
         let slots = range.len() as u32;
         Err(PublisherError::Full { priority, asked, slots, in_flight, unread_faults, fenced })
     }
 
     /// Whether a slot may be published, or what stands in the way.
     fn room<W: Word>(&mut self, ring: Ring<'_, W>, slot: u32) -> Room {
-        self.settle(ring, slot);
-        let publishable = ring.state(slot).is_some_and(State::is_publishable);
+        let Some(state) = ring.state(slot) else { return Room::InFlight };
+        self.settle_as(slot, state);
         match self.ledger.as_ref().get(slot as usize) {
             Some(Entry { use_: Use::UnreadFault(_), .. }) => Room::UnreadFault,
-            Some(Entry { use_: Use::Free, held_by, .. }) if publishable => {
-                if self.is_held(ring, *held_by) { Room::Fenced } else { Room::Free }
+            Some(entry) if state.is_publishable() => {
+                if self.is_held(ring, entry.held_by) {
+                    Room::Fenced
+                } else {
+                    Room::Free
+                }
             }
             _ => Room::InFlight,
         }
@@ -335,36 +438,32 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         ring: Ring<'_, W>,
         tenant: u32,
         asked: u32,
-        widest: u32,
     ) -> Result<(), PublisherError> {
         let entry = self.tenants.get(tenant)?;
-        if entry.is_unlimited() {
-            return Ok(());
-        }
-        let quota = entry.quota;
-        // Slots that a fence holds are kept from the others as much as slots in flight.
-        let held = widest.saturating_add(1);
+        let (quota, is_unlimited) = (entry.quota, entry.is_unlimited());
         let known = self.in_flight.get(tenant as usize).copied().unwrap_or(0);
-        if known.saturating_add(asked) <= quota && held <= quota {
+        if is_unlimited || known.saturating_add(asked) <= quota {
             return Ok(());
         }
         let in_flight = self.in_flight(ring, tenant);
-        let asked = match in_flight.saturating_add(asked) <= quota {
-            true if held <= quota => return Ok(()),
-            true => held,
-            false => asked,
-        };
+        if in_flight.saturating_add(asked) <= quota {
+            return Ok(());
+        }
         Err(PublisherError::Quota { tenant, in_flight, asked, quota })
     }
 
-    /// Books a published slot and moves the level's cursor past it.
-    fn enter(&mut self, slot: u32, tenant: u32, priority: Priority) -> Ticket {
+    /// Books published slots, moves the level's cursor past them, and returns the first's ticket.
+    fn enter(&mut self, start: u32, slots: u32, tenant: u32, priority: Priority) -> Ticket {
         let range = self.partitions.range(priority);
-        let next = if slot + 1 < range.end { slot + 1 } else { range.start };
+        let end = start.saturating_add(slots);
         if let Some(cursor) = self.cursors.get_mut(priority as usize) {
-            *cursor = next;
+            *cursor = if end < range.end { end } else { range.start };
         }
-        self.book(slot, tenant, Use::InFlight)
+        let first = Ticket { slot: start, sequence: self.sequence.wrapping_add(1) };
+        for slot in start..end {
+            self.book(slot, tenant, Use::InFlight);
+        }
+        first
     }
 
     /// Enters a job in the ledger, and if it is in flight in its tenant's count.
@@ -374,7 +473,8 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         // An adopted slot may name any tenant; beyond the table, none is counted.
         let tenant = u8::try_from(tenant).unwrap_or(u8::MAX);
         if let Some(entry) = self.ledger.as_mut().get_mut(slot as usize) {
-            *entry = Entry { sequence, held_by: None, tenant, use_ };
+            // A fence that held the slot has finished, or is being adopted too.
+            *entry = Entry { sequence, tenant, use_, ..*entry };
         }
         if let (Use::InFlight, Some(in_flight)) =
             (use_, self.in_flight.get_mut(usize::from(tenant)))
@@ -389,8 +489,12 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     /// A later fence that covers a slot of this window lies after this fence, so it covers the
     /// fence too and cannot finish before it: the latest holder is the one to remember.
     fn hold_window(&mut self, fence: Ticket, slots: u32) {
-        let window = fence.slot.saturating_sub(slots) as usize..fence.slot as usize;
-        for entry in self.ledger.as_mut().get_mut(window).unwrap_or(&mut []) {
+        self.hold(fence, fence.slot.saturating_sub(slots)..fence.slot);
+    }
+
+    fn hold(&mut self, fence: Ticket, slots: Range<u32>) {
+        let slots = slots.start as usize..slots.end as usize;
+        for entry in self.ledger.as_mut().get_mut(slots).unwrap_or(&mut []) {
             entry.held_by = Some(fence);
         }
     }

@@ -55,6 +55,11 @@ impl<'a, W: Word> Ring<'a, W> {
         Ok(Self { slots })
     }
 
+    /// A view whose length was checked.
+    pub(crate) const fn of(slots: &'a [[W; WORDS]]) -> Self {
+        Self { slots }
+    }
+
     /// The words below.
     pub fn words(&self) -> &'a [W] {
         self.slots.as_flattened()
@@ -162,11 +167,22 @@ impl<W: WordMut> Ring<'_, W> {
         tenant: u32,
         items: &[WorkItem],
     ) -> Result<u32, PublishError> {
+        self.write_items(start, tenant, Priority::Normal, items)
+    }
+
+    #[inline]
+    pub(crate) fn write_items(
+        &self,
+        start: u32,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) -> Result<u32, PublishError> {
         check_items(items)?;
         let window = self.window(start, items.len())?;
         check_window(start, window)?;
         for (words, item) in window.iter().zip(items) {
-            write_item(words, tenant, item);
+            write_item(words, tenant, priority, item);
         }
         Ok(items.len() as u32)
     }
@@ -235,7 +251,7 @@ impl<W: WordMut> Ring<'_, W> {
         check_items(items)?;
         self.reset()?;
         for (words, item) in self.slots.iter().zip(items) {
-            write_item(words, tenant, item);
+            write_item(words, tenant, Priority::Normal, item);
         }
         Ok(())
     }
@@ -244,7 +260,8 @@ impl<W: WordMut> Ring<'_, W> {
     ///
     /// # Errors
     /// [`PublishError::Layout`] beyond [`MAX_ENCODED`] slots, [`PublishError::Busy`] while any
-    /// slot is in flight. (The words are the caller's: to throw work away, zero them.)
+    /// slot is in flight. (The words are the caller's: to throw work away, zero them. A
+    /// [`Publisher`](crate::publisher::Publisher) of the ring is to adopt it then.)
     pub fn reset(&self) -> Result<(), PublishError> {
         self.check_idle()?;
         for word in self.words() {

@@ -1,12 +1,13 @@
 //! A row: the four buffers of one ring, of one geometry.
 
-use crate::control::{Control, EncodeError};
+use crate::control::Control;
 use crate::debug_log::DebugLog;
-use crate::io_queue::{IoQueue, IoQueueError};
-use crate::layout::{Buffer, Geometry, LayoutError, MissingWord};
+use crate::io_queue;
+use crate::io_queue::{IoQueue, IoQueueError, status};
+use crate::layout::{Buffer, Geometry, LayoutError, MAX_ENCODED, MissingWord};
 use crate::partition::Partitions;
 use crate::ring::{PublishError, Ring};
-use crate::slot::WORDS;
+use crate::slot::{State, WORDS};
 use crate::words::{Word, WordMut, Words, from_bytes};
 use core::sync::atomic::AtomicU32;
 
@@ -24,18 +25,9 @@ pub enum ResetError {
     /// An IO slot is in flight.
     #[error(transparent)]
     IoQueue(#[from] IoQueueError),
-    /// Never from a row whose geometry was checked.
+    /// A control buffer too short for the tenants' words.
     #[error(transparent)]
     MissingWord(#[from] MissingWord),
-}
-
-impl From<EncodeError> for ResetError {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::Layout(error) => Self::Layout(error),
-            EncodeError::MissingWord(error) => Self::MissingWord(error),
-        }
-    }
 }
 
 impl From<PublishError> for ResetError {
@@ -115,6 +107,15 @@ impl<'a, W: Word> Row<'a, W> {
         Ok(())
     }
 
+    /// The ring slot that waits for an IO slot, if one does.
+    pub fn waiting_slot(&self, io_slot: u32) -> Option<u32> {
+        let tag = self.io_queue.tag(io_slot)?;
+        match self.ring.state(tag)? {
+            State::WaitIo(waits_for) if u32::from(waits_for) == io_slot => Some(tag),
+            _ => None,
+        }
+    }
+
     /// The words of one buffer.
     pub fn words(&self, buffer: Buffer) -> &'a [W] {
         match buffer {
@@ -128,12 +129,12 @@ impl<'a, W: Word> Row<'a, W> {
     /// Copies the four buffers, in binding order, to caller storage.
     ///
     /// # Errors
-    /// [`MissingWord`] when `storage` is shorter than the four together; it is then unchanged.
-    pub fn snapshot(&self, storage: &mut [u32]) -> Result<(), MissingWord> {
-        let total: u64 = Buffer::ALL.iter().map(|&buffer| self.words(buffer).len() as u64).sum();
-        if (storage.len() as u64) < total {
-            let (word, words) = (total - 1, storage.len());
-            return Err(MissingWord { buffer: Buffer::IoQueue, word, words });
+    /// [`LayoutError::ShortStorage`] when `storage` is shorter than the four together; it is then
+    /// unchanged.
+    pub fn snapshot(&self, storage: &mut [u32]) -> Result<(), LayoutError> {
+        let needed: u64 = Buffer::ALL.iter().map(|&buffer| self.words(buffer).len() as u64).sum();
+        if (storage.len() as u64) < needed {
+            return Err(LayoutError::ShortStorage { words: storage.len(), needed });
         }
         let all = Buffer::ALL.into_iter().flat_map(|buffer| self.words(buffer));
         for (copy, word) in storage.iter_mut().zip(all) {
@@ -166,8 +167,11 @@ impl<'a> Row<'a, u32> {
 }
 
 impl<W: WordMut> Row<'_, W> {
-    /// Encodes the four buffers anew, in place: `tenants` open tenants, the partitions, zero
-    /// elsewhere.
+    /// Encodes the four buffers anew, in place: the first `tenants` tenants open, the partitions,
+    /// zero elsewhere.
+    ///
+    /// A [`Publisher`](crate::publisher::Publisher) of the ring is to
+    /// [`adopt`](crate::publisher::Publisher::adopt) it then.
     ///
     /// # Errors
     /// [`ResetError`] while a ring or IO slot is in flight, beyond the encoders' limits, or
@@ -180,11 +184,43 @@ impl<W: WordMut> Row<'_, W> {
         self.geometry.check_encodable()?;
         self.ring.check_idle()?;
         self.io_queue.check_idle()?;
-        self.control.encode(false, tenants)?;
-        self.control.set_partitions(partitions)?;
-        self.ring.reset()?;
-        self.debug_log.reset()?;
-        Ok(self.io_queue.reset()?)
+        self.control.fill(false, tenants);
+        self.control.fill_partitions(partitions);
+        for buffer in [Buffer::Ring, Buffer::DebugLog, Buffer::IoQueue] {
+            self.words(buffer).iter().for_each(|word| word.store(0));
+        }
+        Ok(())
+    }
+
+    /// Frees an IO slot that has ended and that no ring slot waits for: a prefetch's.
+    ///
+    /// # Errors
+    /// [`IoQueueError::SlotRange`], [`IoQueueError::NotEnded`] unless OK or ERROR,
+    /// [`IoQueueError::Waited`] while a ring slot waits: the kernel frees it then.
+    ///
+    /// ```
+    /// use slipring_core::{io_queue::IoQueueError, layout::Geometry, row::Row};
+    /// let (mut control, mut ring) = ([0; 160], [0; 16]);
+    /// let mut io_queue = [1, 7, 0, 0, 0, 0, 0x10, u32::MAX]; // a prefetch that is OK
+    /// let geometry = Geometry::new(1, 0, 0, 1)?;
+    /// let row = Row::new(geometry, &mut control, &mut ring, &mut [0], &mut io_queue)?;
+    /// row.release_io(0)?;
+    /// assert_eq!(row.release_io(0), Err(IoQueueError::NotEnded { slot: 0, status: 0 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn release_io(&self, slot: u32) -> Result<(), IoQueueError> {
+        let slots = self.io_queue.slots();
+        let words = self.io_queue.slot_words(slot);
+        let words = words.ok_or(IoQueueError::SlotRange { slot, slots })?;
+        let status = words[io_queue::word::STATUS].load_acquire();
+        if !matches!(status, status::OK | status::ERROR) {
+            return Err(IoQueueError::NotEnded { slot, status });
+        }
+        if let Some(tag) = self.waiting_slot(slot) {
+            return Err(IoQueueError::Waited { slot, tag });
+        }
+        words[io_queue::word::STATUS].store_release(status::EMPTY);
+        Ok(())
     }
 }
 
@@ -202,7 +238,7 @@ struct CacheLines<T>(T);
 ///
 /// static ROW: Storage<{ control_words(8) }, 16, { debug_log_words(4) }, 1> = Storage::new();
 ///
-/// let row = ROW.row()?;
+/// let row = ROW.row();
 /// row.reset(1, &Partitions::single(16))?;
 /// row.ring.publish(0, &Job::new(0x100, &[1, 2, 3]))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -213,7 +249,7 @@ pub struct Storage<const CONTROL: usize, const SLOTS: usize, const LOG: usize, c
     ring: CacheLines<[[AtomicU32; WORDS]; SLOTS]>,
     control: [AtomicU32; CONTROL],
     debug_log: [AtomicU32; LOG],
-    io_queue: [[AtomicU32; crate::io_queue::SLOT_WORDS]; IO],
+    io_queue: [[AtomicU32; io_queue::SLOT_WORDS]; IO],
 }
 
 /// Words of a control buffer with `observables`.
@@ -237,28 +273,39 @@ impl<const CONTROL: usize, const SLOTS: usize, const LOG: usize, const IO: usize
                 LOG % crate::debug_log::RECORD_WORDS == debug_log_words(0),
                 "LOG: use debug_log_words(records)"
             );
-            assert!(IO >= 1 && IO <= crate::io_queue::MAX_SLOTS, "IO: 1 to 64 IO slots");
-            assert!(SLOTS <= crate::layout::MAX_ENCODED as usize, "SLOTS: at most 2^20");
+            assert!(IO >= 1 && IO <= io_queue::MAX_SLOTS, "IO: 1 to 64 IO slots");
+            let max = MAX_ENCODED as usize;
+            assert!(SLOTS <= max, "SLOTS: at most 2^20");
+            assert!(CONTROL <= control_words(max), "CONTROL: at most 2^20 observables");
+            assert!(LOG <= debug_log_words(max), "LOG: at most 2^20 records");
         }
         Self {
             ring: CacheLines([const { [const { AtomicU32::new(0) }; WORDS] }; SLOTS]),
             control: [const { AtomicU32::new(0) }; CONTROL],
             debug_log: [const { AtomicU32::new(0) }; LOG],
-            io_queue: [const { [const { AtomicU32::new(0) }; 8] }; IO],
+            io_queue: [const { [const { AtomicU32::new(0) }; io_queue::SLOT_WORDS] }; IO],
         }
     }
 
-    /// The row over this storage.
-    ///
-    /// # Errors
-    /// None: [`Storage::new`] has checked every length. The type says so only because the
-    /// limits of [`Geometry::new`] are not the compiler's to know.
-    pub fn row(&self) -> Result<Row<'_, AtomicU32>, LayoutError> {
+    /// The storage's counts, which [`Storage::new`] has checked.
+    const GEOMETRY: Geometry = {
         let observables = (CONTROL - control_words(0)) as u32;
         let records = ((LOG - debug_log_words(0)) / crate::debug_log::RECORD_WORDS) as u32;
-        let geometry = Geometry::new(SLOTS as u32, observables, records, IO as u32)?;
-        let (ring, io_queue) = (self.ring.0.as_flattened(), self.io_queue.as_flattened());
-        Row::new(geometry, &self.control[..], ring, &self.debug_log[..], io_queue)
+        match Geometry::new(SLOTS as u32, observables, records, IO as u32) {
+            Ok(geometry) => geometry,
+            Err(_) => panic!("lengths that no geometry has"),
+        }
+    };
+
+    /// The row over this storage.
+    pub fn row(&self) -> Row<'_, AtomicU32> {
+        Row {
+            geometry: Self::GEOMETRY,
+            control: Control::of(&self.control),
+            ring: Ring::of(&self.ring.0),
+            debug_log: DebugLog::of(&self.debug_log),
+            io_queue: IoQueue::of(&self.io_queue),
+        }
     }
 }
 

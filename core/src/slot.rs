@@ -48,23 +48,23 @@ pub mod status {
 /// Fault codes.
 pub mod fault {
     /// Unknown opcode, or a user opcode without a handler.
-    pub const OPCODE: u32 = 1;
+    pub const OPCODE: u8 = 1;
     /// Tenant 29 or above.
-    pub const TENANT: u32 = 2;
+    pub const TENANT: u8 = 2;
     /// A tenant other than 0 wrote below the observables, or shut down.
-    pub const PROTECTED: u32 = 3;
+    pub const PROTECTED: u8 = 3;
     /// A word index past the end.
-    pub const RANGE: u32 = 4;
+    pub const RANGE: u8 = 4;
     /// A packed payload that does not parse.
-    pub const PACKED: u32 = 5;
+    pub const PACKED: u8 = 5;
     /// The host could not serve the slot's I/O.
-    pub const IO: u32 = 6;
+    pub const IO: u8 = 6;
     /// A copy longer than [`MEMCPY_MAX_WORDS`](crate::opcode::MEMCPY_MAX_WORDS).
-    pub const LIMIT: u32 = 7;
+    pub const LIMIT: u8 = 7;
     /// The first code that user handlers may raise.
-    pub const USER_MIN: u32 = 64;
+    pub const USER_MIN: u8 = 64;
     /// The last code that user handlers may raise.
-    pub const USER_MAX: u32 = 255;
+    pub const USER_MAX: u8 = 255;
 }
 
 /// A priority level. A drain runs them in this order, each wholly.
@@ -92,6 +92,17 @@ impl Priority {
     /// The number in the slot's priority word.
     pub const fn level(self) -> u32 {
         self as u32
+    }
+
+    /// The level of that number, if there is one.
+    ///
+    /// ```
+    /// use slipring_core::slot::Priority;
+    /// assert_eq!(Priority::from_level(4), Some(Priority::Idle));
+    /// assert_eq!(Priority::from_level(5), None);
+    /// ```
+    pub fn from_level(level: u32) -> Option<Self> {
+        Self::ALL.get(level as usize).copied()
     }
 }
 
@@ -153,13 +164,13 @@ impl State {
 }
 
 /// The status word of a fault.
-pub const fn fault_status(code: u32) -> u32 {
-    status::FAULT | code << status::DETAIL_SHIFT
+pub const fn fault_status(code: u8) -> u32 {
+    status::FAULT | (code as u32) << status::DETAIL_SHIFT
 }
 
 /// The status word of a slot that waits for an IO slot.
-pub const fn wait_io_status(io_slot: u32) -> u32 {
-    status::WAIT_IO | io_slot << status::DETAIL_SHIFT
+pub const fn wait_io_status(io_slot: u8) -> u32 {
+    status::WAIT_IO | (io_slot as u32) << status::DETAIL_SHIFT
 }
 
 /// A slot's sixteen words by name.

@@ -108,11 +108,16 @@ impl TenantTable {
     /// Writes every mask and quota to the control buffer.
     ///
     /// # Errors
-    /// [`MissingWord`] of a control buffer that ends before the last quota; it is unchanged.
+    /// [`MissingWord`] of a control buffer that ends before the last quota; it is
+    /// unchanged.
     pub fn write_to<W: WordMut>(&self, control: &Control<'_, W>) -> Result<(), MissingWord> {
         control.check_word(control::word::TENANT_QUOTAS + TENANTS as usize - 1)?;
-        for (tenant, entry) in self.tenants.iter().enumerate() {
-            control.set_tenant(tenant as u32, entry.mask, entry.quota)?;
+        let words = |first: usize| control.words().get(first..).unwrap_or(&[]);
+        let (masks, quotas) = (control::word::TENANT_MASKS, control::word::TENANT_QUOTAS);
+        for ((entry, mask), quota) in self.tenants.iter().zip(words(masks)).zip(words(quotas)) {
+            quota.store(entry.quota);
+            // Release: as `Control::set_tenant`.
+            mask.store_release(entry.mask);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use slipring_core::{layout::Geometry, opcode, partition::Partitions, ring::Job, row::Row};
-//! use slipring_core::twin::{NO_HANDLERS, Twin};
+//! use slipring_core::twin::{Twin, no_handlers};
 //!
 //! let geometry = Geometry::of_slots(4, 8)?;
 //! let (mut control, mut ring) = ([0; 168], [0; 64]);
@@ -14,7 +14,7 @@
 //! row.reset(1, &Partitions::single(4))?;
 //! row.ring.publish(0, &Job::new(opcode::STORE_U32, &[7, 160 + 3]))?;
 //!
-//! Twin::new(row, &mut [0u32; 0], NO_HANDLERS).drain(&Partitions::single(4));
+//! Twin::new(row, &mut [0u32; 0], no_handlers).drain(&Partitions::single(4))?;
 //! assert_eq!(row.control.observable(3), Ok(7));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -25,6 +25,7 @@ mod ops;
 pub use call::{Call, HANDLER_OK};
 
 use crate::control::{TENANT_CLAIM_SLOTS, TENANTS, word};
+use crate::layout::LayoutError;
 use crate::partition::Partitions;
 use crate::row::Row;
 use crate::slot::{Priority, State, fault, fault_status, status, wait_io_status};
@@ -32,17 +33,17 @@ use crate::words::{WordMut, Words};
 use crate::{io_queue, opcode, slot};
 use call::Args;
 
-/// A kernel without user handlers.
-pub const NO_HANDLERS: NoHandlers = |_| None;
-/// The type of [`NO_HANDLERS`], for words of any kind.
-pub type NoHandlers<W = core::cell::Cell<u32>> = fn(&Call<'_, W>) -> Option<u32>;
+/// The handlers of a kernel that has none.
+pub fn no_handlers<W>(_: &Call<'_, W>) -> Option<u32> {
+    None
+}
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Done,
-    Fault(u32),
-    WaitIo(u32),
+    Fault(u8),
+    WaitIo(u8),
 }
 
 /// The kernel over one row.
@@ -63,7 +64,11 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     }
 
     /// One drain over the whole ring: each level in turn, then the fences.
-    pub fn drain(&mut self, partitions: &Partitions) {
+    ///
+    /// # Errors
+    /// [`LayoutError::SlotCount`] for partitions of another ring; nothing has run then.
+    pub fn drain(&mut self, partitions: &Partitions) -> Result<(), LayoutError> {
+        self.row.check_slots(partitions.slots())?;
         for level in Priority::ALL {
             for slot in partitions.range(level) {
                 self.look(slot, level);
@@ -74,6 +79,7 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
                 self.fence(slot, level);
             }
         }
+        Ok(())
     }
 
     /// What a lane does with its slot: runs it if it is published, or finishes it if its I/O
@@ -166,11 +172,13 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
         load(word::SHUTDOWN) != 0 || paused
     }
 
-    fn reserve_io(&self) -> Option<u32> {
+    fn reserve_io(&self) -> Option<u8> {
         let queue = &self.row.io_queue;
-        let mut slots = 0..queue.slots();
-        let slot = slots.find(|&slot| queue.status(slot) == Some(io_queue::status::EMPTY))?;
-        let words = queue.slot_words(slot)?;
+        // A queue has at most 64 slots.
+        let mut slots = 0..queue.slots() as u8;
+        let is_empty = |slot: u8| queue.status(slot.into()) == Some(io_queue::status::EMPTY);
+        let slot = slots.find(|&slot| is_empty(slot))?;
+        let words = queue.slot_words(slot.into())?;
         words[io_queue::word::STATUS].store(io_queue::status::RESERVED);
         Some(slot)
     }
@@ -196,11 +204,15 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
         };
         // Release pairs with the host's acquire of the status: the job's effects come first.
         words[slot::word::STATUS].store_release(status);
-        if !matches!(end, End::WaitIo(_)) {
-            self.add(word::DONE_COUNT);
-        }
         if matches!(end, End::Fault(_)) {
             self.add(word::FAULTS);
+        }
+        if !matches!(end, End::WaitIo(_))
+            && let Some(count) = self.row.control.words().get(word::DONE_COUNT)
+        {
+            // Release pairs with the acquire in `Control::done_count`: a host that sees the count
+            // sees the statuses and faults that it counts.
+            count.store_release(count.load().wrapping_add(1));
         }
     }
 }

@@ -19,8 +19,10 @@ use crate::work::{WorkList, runs};
 use slipring_core::control;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
 use slipring_core::opcode;
-use slipring_core::publisher::{Batch, Entry, Fault, Outcome, Publisher, PublisherError, Ticket};
-use slipring_core::ring::Job;
+use slipring_core::publisher::{
+    Batch, Entry, Fault, Outcome, Publisher, PublisherError, Ticket, Window,
+};
+use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::{ResetError, Row};
 use slipring_core::slot::{Priority, State, WORDS};
 use slipring_core::tenant::{Tenant, TenantError};
@@ -167,11 +169,36 @@ impl Driver {
     ) -> Result<Batch, PublisherError> {
         let ring = self.host.row().ring;
         let batch = self.publisher.publish_batch(ring, tenant, priority, items, tag)?;
-        for (slot, (opcode, _)) in (batch.first.slot..).zip(items) {
-            self.enlist(slot, priority, *opcode);
-        }
-        self.enlist(batch.fence.slot, priority, opcode::BATCH_FENCE);
+        let opcodes = items.iter().map(|(opcode, _)| *opcode).chain([opcode::BATCH_FENCE]);
+        self.enlist_window(batch.window, priority, opcodes);
         Ok(batch)
+    }
+
+    /// Publishes work items side by side, all or none.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish_items`].
+    pub fn publish_items(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) -> Result<Window, PublisherError> {
+        let ring = self.host.row().ring;
+        let window = self.publisher.publish_items(ring, tenant, priority, items)?;
+        self.enlist_window(window, priority, items.iter().map(|item| item.opcode));
+        Ok(window)
+    }
+
+    fn enlist_window(
+        &mut self,
+        window: Window,
+        priority: Priority,
+        opcodes: impl Iterator<Item = u32>,
+    ) {
+        for (slot, opcode) in (window.first.slot..).zip(opcodes) {
+            self.enlist(slot, priority, opcode);
+        }
     }
 
     fn enlist(&mut self, slot: u32, priority: Priority, opcode: u32) {

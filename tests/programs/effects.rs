@@ -112,7 +112,7 @@ impl Effects {
 }
 
 /// A packed slot: its operations up to the first that faults.
-fn packed(effects: &mut Effects, slot: &Op<'_>) -> Option<u32> {
+fn packed(effects: &mut Effects, slot: &Op<'_>) -> Option<u8> {
     let mut payload = [0; ARGS];
     payload.copy_from_slice(slot.args);
     let Ok(ops) = Payload::from_words(payload).parse() else { return Some(fault::PACKED) };
@@ -138,7 +138,7 @@ impl Op<'_> {
     }
 
     /// Adds its effects; returns its fault code, if it faults.
-    fn run(&self, effects: &mut Effects) -> Option<u32> {
+    fn run(&self, effects: &mut Effects) -> Option<u8> {
         if self.opcode < 32 {
             effects.add(word::METRICS as u32 + self.opcode, 1);
         }
@@ -174,7 +174,7 @@ impl Op<'_> {
         self.shape.geometry.observables()
     }
 
-    fn update(&self, effects: &mut Effects, access: Access) -> Option<u32> {
+    fn update(&self, effects: &mut Effects, access: Access) -> Option<u8> {
         let word = self.arg(1);
         if word >= self.shape.control_words() {
             return Some(fault::RANGE);
@@ -186,7 +186,7 @@ impl Op<'_> {
         None
     }
 
-    fn load(&self, effects: &mut Effects) -> Option<u32> {
+    fn load(&self, effects: &mut Effects) -> Option<u8> {
         let (from, to) = (self.arg(0), self.arg(1));
         if from >= self.shape.control_words() || to >= self.observables() {
             return Some(fault::RANGE);
@@ -196,7 +196,7 @@ impl Op<'_> {
         None
     }
 
-    fn compare_swap(&self, effects: &mut Effects) -> Option<u32> {
+    fn compare_swap(&self, effects: &mut Effects) -> Option<u8> {
         let word = self.arg(0);
         if word >= self.observables() {
             return Some(fault::RANGE);
@@ -209,7 +209,7 @@ impl Op<'_> {
         None
     }
 
-    fn memcpy(&self, effects: &mut Effects) -> Option<u32> {
+    fn memcpy(&self, effects: &mut Effects) -> Option<u8> {
         let (from, to, count) = (self.arg(0), self.arg(1), self.arg(2));
         if count > opcode::MEMCPY_MAX_WORDS {
             return Some(fault::LIMIT);
@@ -228,7 +228,7 @@ impl Op<'_> {
         None
     }
 
-    fn dfa_step(&self, effects: &mut Effects) -> Option<u32> {
+    fn dfa_step(&self, effects: &mut Effects) -> Option<u8> {
         let (state, byte, table) = (self.arg(0), self.arg(1), self.arg(2));
         let index = u64::from(table) + 256 * u64::from(state) + u64::from(byte);
         let in_table = byte < 256 && index < u64::from(WORKSPACE_WORDS);
@@ -240,7 +240,7 @@ impl Op<'_> {
         None
     }
 
-    fn load_miss(&self, effects: &mut Effects) -> Option<u32> {
+    fn load_miss(&self, effects: &mut Effects) -> Option<u8> {
         let prefetch = self.arg(1);
         if prefetch > 1 {
             return Some(fault::RANGE);
@@ -253,7 +253,7 @@ impl Op<'_> {
         None
     }
 
-    fn handler(&self, effects: &mut Effects) -> Option<u32> {
+    fn handler(&self, effects: &mut Effects) -> Option<u8> {
         let code = match self.opcode {
             handlers::NOTE => self.note(effects),
             handlers::ANSWER | handlers::ANSWER_WIDE => self.arg(0),
@@ -262,7 +262,7 @@ impl Op<'_> {
         };
         match code {
             0 => None,
-            64..=255 => Some(code),
+            64..=255 => Some(code as u8),
             _ => Some(fault::RANGE),
         }
     }

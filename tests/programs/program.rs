@@ -60,7 +60,9 @@ impl Edit {
             }
             Self::Tenant { tenant, mask } => {
                 let control = state.row(shape).0.control;
-                control.set_tenant(tenant, mask, UNLIMITED_QUOTA).expect("a tenant of the table");
+                control
+                    .set_tenant(tenant, &Tenant { mask, ..Tenant::OPEN })
+                    .expect("a tenant of the table");
             }
             Self::ClearLog => state.row(shape).0.debug_log.reset().expect("a short log"),
             Self::CompleteIo { salt } => {

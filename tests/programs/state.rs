@@ -66,7 +66,7 @@ impl State {
     /// The state after the twin's drain.
     pub fn drained(&self, shape: &Shape) -> Self {
         let mut after = self.clone();
-        after.with_twin(shape, |twin| twin.drain(&shape.partitions));
+        after.with_twin(shape, |twin| twin.drain(&shape.partitions).unwrap());
         after
     }
 }

@@ -1,6 +1,7 @@
 //! What the publisher hands back: tickets, outcomes, refusals.
 
 use crate::layout::LayoutError;
+use crate::packed::PackedError;
 use crate::ring::PublishError;
 use crate::slot::Priority;
 use crate::tenant::TenantError;
@@ -30,23 +31,35 @@ pub enum Outcome {
     Unknown,
 }
 
+/// The receipt of jobs published side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Window {
+    /// The first job's ticket, if there is one.
+    pub first: Ticket,
+    /// How many jobs there are.
+    pub slots: u32,
+}
+
+impl Window {
+    /// Their tickets, in slot order.
+    pub fn tickets(self) -> impl Iterator<Item = Ticket> {
+        let Ticket { slot, sequence } = self.first;
+        (0..self.slots).map(move |index| Ticket {
+            slot: slot.wrapping_add(index),
+            sequence: sequence.wrapping_add(index),
+        })
+    }
+}
+
 /// A fenced batch's receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Batch {
-    /// The first item's ticket, or the fence's where there is none.
-    pub first: Ticket,
+    /// All items, then the fence.
+    pub window: Window,
     /// The fence's ticket.
     pub fence: Ticket,
-}
-
-impl Batch {
-    /// The tickets of all items, then the fence's.
-    pub fn tickets(self) -> impl Iterator<Item = Ticket> {
-        let Ticket { slot: first, sequence } = self.first;
-        (first..=self.fence.slot)
-            .map(move |slot| Ticket { slot, sequence: sequence.wrapping_add(slot - first) })
-    }
 }
 
 /// A fault that nobody has read yet.
@@ -71,10 +84,13 @@ pub enum PublisherError {
     /// The job itself is wrong.
     #[error(transparent)]
     Job(#[from] PublishError),
+    /// A packed slot that does not parse.
+    #[error(transparent)]
+    Packed(#[from] PackedError),
     /// The tenant may not publish it.
     #[error(transparent)]
     Tenant(#[from] TenantError),
-    /// The tenant has as many slots in flight as it may have, or a fence would hold more.
+    /// The tenant has as many slots in flight as it may have.
     #[error(
         "tenant {tenant} has {in_flight} slots in flight and asks for {asked}; its quota is {quota}"
     )]

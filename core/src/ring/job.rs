@@ -65,6 +65,14 @@ pub struct WorkItem {
     pub param: u32,
 }
 
+impl WorkItem {
+    /// The arguments, in a slot's order.
+    #[inline]
+    pub const fn args(&self) -> [u32; 3] {
+        [self.input, self.output, self.param]
+    }
+}
+
 /// Why nothing was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -176,12 +184,17 @@ pub(super) fn write<W: WordMut>(
 }
 
 #[inline(always)]
-pub(super) fn write_item<W: WordMut>(words: &[W; WORDS], tenant: u32, item: &WorkItem) {
+pub(super) fn write_item<W: WordMut>(
+    words: &[W; WORDS],
+    tenant: u32,
+    priority: Priority,
+    item: &WorkItem,
+) {
     words[word::OPCODE].store(item.opcode);
     words[word::TENANT].store(tenant);
-    words[word::PRIORITY].store(Priority::Normal.level());
+    words[word::PRIORITY].store(priority.level());
     let (args, rest) = words[word::ARGS..].split_at(3);
-    for (word, arg) in args.iter().zip([item.input, item.output, item.param]) {
+    for (word, arg) in args.iter().zip(item.args()) {
         word.store(arg);
     }
     for word in rest {

@@ -4,7 +4,7 @@ use crate::control::word;
 use crate::debug_log::Record;
 use crate::packed::PackedOp;
 use crate::row::Row;
-use crate::slot::{self, ARGS, WORDS};
+use crate::slot::{self, ARGS, WORDS, fault};
 use crate::words::WordMut;
 
 /// A handler's success.
@@ -87,6 +87,11 @@ impl<'a, W: WordMut> Call<'a, W> {
     /// An argument; 0 past the last one.
     pub fn arg(&self, index: u32) -> u32 {
         self.args.get(index as usize)
+    }
+
+    /// What a handler returns to end its slot in FAULT: the nearest code that it may raise.
+    pub fn fault(&self, code: u32) -> u32 {
+        code.clamp(fault::USER_MIN.into(), fault::USER_MAX.into())
     }
 
     /// How many observables there are.

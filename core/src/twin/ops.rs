@@ -11,7 +11,7 @@ use crate::words::WordMut;
 
 impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     /// Runs a claimed slot. `reserved` is the IO slot that a LOAD_MISS got.
-    pub(super) fn run(&mut self, call: Call<'a, W>, reserved: Option<u32>) -> End {
+    pub(super) fn run(&mut self, call: Call<'a, W>, reserved: Option<u8>) -> End {
         match call.opcode {
             opcode::PACKED_SLOT => self.packed(&call),
             opcode::LOAD_MISS => match reserved {
@@ -56,8 +56,10 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             opcode if opcode::is_user(opcode) => match (self.handlers)(call) {
                 None => End::Fault(fault::OPCODE),
                 Some(HANDLER_OK) => End::Done,
-                Some(code @ fault::USER_MIN..=fault::USER_MAX) => End::Fault(code),
-                Some(_) => End::Fault(fault::RANGE),
+                Some(code) => match u8::try_from(code) {
+                    Ok(code) if code >= fault::USER_MIN => End::Fault(code),
+                    _ => End::Fault(fault::RANGE),
+                },
             },
             _ => End::Fault(fault::OPCODE),
         }
@@ -147,8 +149,8 @@ fn dfa_step<W: WordMut>(call: &Call<'_, W>) -> End {
     End::Done
 }
 
-fn load_miss<W: WordMut>(call: &Call<'_, W>, io_slot: u32) -> End {
-    let Some(io) = call.row.io_queue.slot_words(io_slot) else {
+fn load_miss<W: WordMut>(call: &Call<'_, W>, io_slot: u8) -> End {
+    let Some(io) = call.row.io_queue.slot_words(io_slot.into()) else {
         return End::Fault(fault::IO);
     };
     let prefetch = call.arg(1) == 1;

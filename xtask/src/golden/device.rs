@@ -9,7 +9,7 @@ use serde_json::json;
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::partition::Partitions;
 use slipring_core::row::Row;
-use slipring_core::twin::{NO_HANDLERS, Twin};
+use slipring_core::twin::{Twin, no_handlers};
 use slipring_core::words::from_bytes;
 use slipring_driver::{BackendChoice, Driver, Kernel, LaneOrder};
 use std::collections::HashMap;
@@ -42,9 +42,10 @@ impl Runner for TwinRunner {
         let row = Row::new(geometry, control, ring, debug_log, io_queue)
             .map_err(|error| error.to_string())?;
         let mut workspace = [0; 1];
-        let mut twin = Twin::new(row, &mut workspace, NO_HANDLERS);
+        let mut twin = Twin::new(row, &mut workspace, no_handlers);
         for _ in 0..passes {
-            twin.drain(&Partitions::single(geometry.slots()));
+            let partitions = Partitions::single(geometry.slots());
+            twin.drain(&partitions).map_err(|error| error.to_string())?;
         }
         Ok(())
     }

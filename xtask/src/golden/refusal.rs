@@ -19,6 +19,7 @@ pub enum Refusal {
     /// With the length of the log, which the error does not carry.
     Partial(PartialRecord, usize),
     Reset(ResetError),
+    Encode(EncodeError),
 }
 
 impl fmt::Display for Refusal {
@@ -31,6 +32,7 @@ impl fmt::Display for Refusal {
             Self::IoQueue(error) => error.fmt(f),
             Self::Partial(error, _) => error.fmt(f),
             Self::Reset(error) => error.fmt(f),
+            Self::Encode(error) => error.fmt(f),
         }
     }
 }
@@ -59,7 +61,11 @@ impl From<PublishError> for Refusal {
 
 impl From<EncodeError> for Refusal {
     fn from(error: EncodeError) -> Self {
-        ResetError::from(error).into()
+        match error {
+            EncodeError::Layout(error) => Self::Layout(error),
+            EncodeError::MissingWord(error) => Self::Missing(error),
+            error => Self::Encode(error),
+        }
     }
 }
 

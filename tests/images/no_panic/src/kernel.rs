@@ -1,16 +1,17 @@
 //! The kernel on the CPU, with a handler that uses all it is given.
 
 use slipring_core::partition::Partitions;
-use slipring_core::twin::{Call, Twin};
+use slipring_core::twin::{Call, Twin, no_handlers};
 use slipring_core::words::WordMut;
 
-use crate::{Inputs, keep, rows};
+use crate::{Inputs, keep, keep_result, rows};
 
 #[inline(never)]
 pub fn calls<W: WordMut>(words: [&[W]; 4], inputs: &Inputs<'_>) {
     let Some(row) = rows::row(words, inputs) else { return };
+    Twin::new(row, words[0], no_handlers).look(inputs.n[1], inputs.level);
     let mut twin = Twin::new(row, words[0], |call: &Call<'_, W>| Some(handler(call)));
-    twin.drain(&Partitions::even(inputs.n[0]));
+    keep_result(twin.drain(&Partitions::even(inputs.n[0])));
     twin.look(inputs.n[1], inputs.level);
     twin.fence(inputs.n[2], inputs.level);
 }
@@ -21,5 +22,5 @@ fn handler<W: WordMut>(call: &Call<'_, W>) -> u32 {
     keep((call.observable(a), call.observe(a, b), call.observe_add(a, b)));
     keep((call.workspace_load(a), call.workspace_store(a, b)));
     call.debug_print(a, b, a);
-    b
+    call.fault(b)
 }

@@ -48,6 +48,7 @@ pub struct Inputs<'a> {
     level: Priority,
     flag: bool,
     n: [u32; 4],
+    bytes: [u8; 4],
     len: usize,
 }
 

@@ -38,7 +38,16 @@ fn publisher<W: WordMut>(
             keep((publisher.partitions().slots(), publisher.tenants().get(tenant).is_ok()));
             keep_result(publisher.set_tenant(tenant, inputs.tenant));
             keep_result(publisher.publish(ring, job));
-            keep_result(publisher.publish_batch(ring, tenant, inputs.level, inputs.batch, tag));
+            let batch = publisher.publish_batch(ring, tenant, inputs.level, inputs.batch, tag);
+            keep_result(batch);
+            let window = publisher.publish_items(ring, tenant, inputs.level, inputs.items);
+            keep_result(window);
+            for ticket in window.into_iter().flat_map(|window| window.tickets()) {
+                keep(publisher.outcome(ring, ticket));
+            }
+            for item in inputs.items {
+                keep(item.args());
+            }
             keep(publisher.outcome(ring, Ticket { slot, sequence }));
             keep(publisher.next_fault(ring));
             keep_result(publisher.adopt(ring));

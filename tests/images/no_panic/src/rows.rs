@@ -31,19 +31,21 @@ pub fn read<W: Word>(words: [&[W]; 4], storage: &mut [u32], inputs: &Inputs<'_>)
         keep(row.words(buffer).len());
     }
     keep_result(row.snapshot(storage));
+    keep(row.waiting_slot(inputs.n[0]));
 }
 
 #[inline(never)]
 pub fn write<W: WordMut>(words: [&[W]; 4], inputs: &Inputs<'_>) {
     if let Some(row) = row(words, inputs) {
         keep_result(row.reset(inputs.n[0], &Partitions::even(inputs.n[1])));
+        keep_result(row.release_io(inputs.n[2]));
     }
 }
 
 #[inline(never)]
 pub fn storage() {
     static ROW: Storage<{ control_words(8) }, 16, { debug_log_words(4) }, 2> = Storage::new();
-    static BARE: Storage<{ control_words(0) }, 0, { debug_log_words(0) }, 1> = Storage::new();
-    keep_result(ROW.row().map(|row| row.geometry()));
-    keep_result(BARE.row().map(|row| row.geometry()));
+    type Bare = Storage<{ control_words(0) }, 0, { debug_log_words(0) }, 1>;
+    keep(ROW.row().geometry());
+    keep(Bare::default().row().geometry());
 }

@@ -50,8 +50,9 @@ fn slots(inputs: &Inputs<'_>) {
     keep((slot.emit(), slot.to_bytes(), slot.state()));
     let state = State::of(inputs.n[0]);
     keep((state.is_publishable(), state.is_finished(), state.is_in_flight()));
-    keep((slot::fault_status(inputs.n[1]), slot::wait_io_status(inputs.n[2])));
-    keep(inputs.level.level());
+    let [code, io_slot, ..] = inputs.bytes;
+    keep((slot::fault_status(code), slot::wait_io_status(io_slot)));
+    keep((inputs.level.level(), Priority::from_level(inputs.n[0])));
 }
 
 fn packed(inputs: &Inputs<'_>) {
@@ -59,6 +60,7 @@ fn packed(inputs: &Inputs<'_>) {
     let payload = Payload::from_words(Slot::parse(&inputs.slot_words).args);
     keep_result(payload.parse());
     keep((payload.words(), payload.job()));
+    keep(Payload::from_args(inputs.args));
 }
 
 fn partitions(inputs: &Inputs<'_>) {

@@ -25,6 +25,7 @@ pub fn read<W: Word>([control, ring, debug_log, io_queue]: [&[W]; 4], inputs: &I
         Err(error) => keep_result(Err::<(), _>(error)),
     }
     keep_result(count_done(ring, inputs.len));
+    keep_result(count_done(&inputs.slot_words, inputs.len));
     match DebugLog::new(debug_log) {
         Ok(log) => {
             keep((log.words().len(), log.capacity()));
@@ -58,12 +59,12 @@ fn read_control<W: Word>(control: Control<'_, W>, inputs: &Inputs<'_>) {
 
 #[inline(never)]
 pub fn write<W: WordMut>([control, ring, debug_log, io_queue]: [&[W]; 4], inputs: &Inputs<'_>) {
-    let [a, b, c, d] = inputs.n;
+    let [a, b, _, d] = inputs.n;
     if let Ok(control) = Control::new(control) {
         keep_result(control.encode(inputs.flag, a));
         keep_result(control.set_shutdown(inputs.flag));
         keep_result(control.set_observable(a, b));
-        keep_result(control.set_tenant(a, b, c));
+        keep_result(control.set_tenant(a, &inputs.tenant));
         keep_result(control.set_partitions(&Partitions::even(d)));
         keep_result(TenantTable::open(a).write_to(&control));
     }
@@ -77,7 +78,6 @@ pub fn write<W: WordMut>([control, ring, debug_log, io_queue]: [&[W]; 4], inputs
     if let Ok(queue) = IoQueue::new(io_queue) {
         keep(queue.claim());
         keep_result(queue.complete(inputs.completions));
-        keep_result(queue.release(a));
         keep_result(queue.reset());
     }
 }
