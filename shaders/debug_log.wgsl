@@ -16,8 +16,9 @@ fn append_record(format: u32, a: u32, b: u32, slot: u32) {
 // The cursor before this record, or DEBUG_CURSOR_MAX when it no longer moves.
 fn take_record() -> u32 {
     var cursor = atomicLoad(&debug_log[DEBUG_CURSOR]);
-    // So far from the top, no number of lanes can make an add wrap.
-    if cursor < DEBUG_CURSOR_MAX / 2u {
+    // So far from the top an add cannot wrap: a ring has fewer lanes than that would take between
+    // their load and their add at once.
+    if cursor < DEBUG_CURSOR_NEAR_MAX {
         return atomicAdd(&debug_log[DEBUG_CURSOR], DEBUG_RECORD_WORDS);
     }
     while cursor < DEBUG_CURSOR_MAX {

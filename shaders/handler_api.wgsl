@@ -77,7 +77,8 @@ fn workspace_store(i: u32, value: u32) -> bool {
     return true;
 }
 
-// Appends a record to the debug log. Inside a loop it counts as one more iteration each time.
+// Appends a record to the debug log. Inside a loop it makes each iteration count nine times
+// (Handler::iterations): near its end, lanes may contend for the log's cursor.
 fn debug_print(job: Job, format: u32, a: u32, b: u32) {
     append_record(format, a, b, job.slot);
 }

@@ -200,10 +200,10 @@ impl<W: WordMut> Row<'_, W> {
     ///
     /// ```
     /// use slipring_core::{io_queue::IoQueueError, layout::Geometry, row::Row};
-    /// let (mut control, mut ring) = ([0; 160], [0; 16]);
+    /// let (mut control, mut ring, mut debug_log) = ([0; 160], [0; 16], [0]);
     /// let mut io_queue = [1, 7, 0, 0, 0, 0, 0x10, u32::MAX]; // a prefetch that is OK
     /// let geometry = Geometry::new(1, 0, 0, 1)?;
-    /// let row = Row::new(geometry, &mut control, &mut ring, &mut [0], &mut io_queue)?;
+    /// let row = Row::new(geometry, &mut control, &mut ring, &mut debug_log, &mut io_queue)?;
     /// row.release_io(0)?;
     /// assert_eq!(row.release_io(0), Err(IoQueueError::NotEnded { slot: 0, status: 0 }));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

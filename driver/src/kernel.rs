@@ -30,6 +30,8 @@ mod check;
 mod error;
 mod handler;
 mod iterations;
+mod loops;
+mod names;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -173,6 +175,7 @@ impl KernelBuilder {
                 loops.push((handler, module.check_handler(handler)?));
             }
         }
+        names::check(&files)?;
         let mut source = kernel_source(&handlers);
         for file in &files {
             source.push_user(file.file(), file.source());

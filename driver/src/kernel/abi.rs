@@ -1,5 +1,7 @@
 //! The constants that the WGSL modules use, written from slipring-core's.
 
+use slipring_core::debug_log::RECORD_WORDS;
+use slipring_core::layout::MAX_ENCODED;
 use slipring_core::{control, debug_log, io_queue, opcode, packed, slot};
 use std::fmt::Write;
 
@@ -7,6 +9,9 @@ use std::fmt::Write;
 pub(crate) const LANES: u32 = 64;
 /// A work list entry: the slot in the low bits, its level above them.
 pub(crate) const ENTRY_LEVEL_SHIFT: u32 = 28;
+
+/// Below this, the debug cursor cannot wrap though every lane of the largest ring adds a record.
+const DEBUG_CURSOR_NEAR_MAX: u32 = debug_log::CURSOR_MAX - MAX_ENCODED * RECORD_WORDS as u32;
 
 const _: () = assert!(slipring_core::layout::MAX_SLOTS < 1 << ENTRY_LEVEL_SHIFT);
 const _: () = assert!(slot::LEVELS <= 1 << (u32::BITS - ENTRY_LEVEL_SHIFT));
@@ -63,8 +68,9 @@ const CONSTANTS: &[(&str, u32)] = &[
     ("PACKED_MAX_OPS", packed::MAX_OPS as u32),
     ("DEBUG_CURSOR", debug_log::word::CURSOR as u32),
     ("DEBUG_RECORDS", debug_log::word::RECORDS as u32),
-    ("DEBUG_RECORD_WORDS", debug_log::RECORD_WORDS as u32),
+    ("DEBUG_RECORD_WORDS", RECORD_WORDS as u32),
     ("DEBUG_CURSOR_MAX", debug_log::CURSOR_MAX),
+    ("DEBUG_CURSOR_NEAR_MAX", DEBUG_CURSOR_NEAR_MAX),
     ("IO_READ", io_queue::op::READ),
     ("IO_EMPTY", io_queue::status::EMPTY),
     ("IO_PUBLISHED", io_queue::status::PUBLISHED),

@@ -2,6 +2,7 @@
 
 use super::error::{Declaration, KernelError, Place};
 use super::handler::Handler;
+use super::loops::{LoopCounter, Loops};
 use super::source::Source;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Span, Statement};
@@ -11,15 +12,6 @@ pub(crate) struct File<'a> {
     source: &'a Source,
     module: Module,
     name: &'a str,
-}
-
-/// Loops of a handler and of everything it calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Loops {
-    /// In the user's source.
-    pub(crate) own: u32,
-    /// In the kernel's functions that it calls.
-    pub(crate) kernel: u32,
 }
 
 impl<'a> File<'a> {
@@ -62,7 +54,7 @@ impl<'a> File<'a> {
     fn check_functions(&self) -> Result<(), KernelError> {
         for (handle, function) in self.module.functions.iter() {
             let problem = if self.is_user(handle) {
-                self.kernel_variable(function).or_else(|| self.statement_problem(function))
+                self.expression_problem(function).or_else(|| self.statement_problem(function))
             } else {
                 self.call_into_user(function)
             };
@@ -73,9 +65,13 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn kernel_variable(&self, function: &Function) -> Option<KernelError> {
+    fn expression_problem(&self, function: &Function) -> Option<KernelError> {
         let variables = &self.module.global_variables;
         function.expressions.iter().find_map(|(handle, expression)| match expression {
+            Expression::Derivative { .. } => {
+                let place = self.place(function.expressions.get_span(handle));
+                Some(KernelError::WrongStage { place, what: "a derivative" })
+            }
             Expression::GlobalVariable(variable)
                 if !self.source.is_user(variables.get_span(*variable)) =>
             {
@@ -89,19 +85,25 @@ impl<'a> File<'a> {
 
     fn statement_problem(&self, function: &Function) -> Option<KernelError> {
         let mut problem = None;
-        visit(&function.body, &mut |statement, span| match statement {
-            Statement::ControlBarrier(_)
-            | Statement::MemoryBarrier(_)
-            | Statement::WorkGroupUniformLoad { .. } => {
-                problem = Some(KernelError::Barrier { place: self.place(span) });
-            }
-            Statement::Call { function, .. }
-                if !self.is_user(*function) && !self.is_handler_api(*function) =>
-            {
-                let (place, name) = (self.place(span), self.function_name(*function));
-                problem = Some(KernelError::NotForHandlers { place, name });
-            }
-            _ => {}
+        visit(&function.body, &mut |statement, span| {
+            let found = match statement {
+                Statement::ControlBarrier(_)
+                | Statement::MemoryBarrier(_)
+                | Statement::WorkGroupUniformLoad { .. } => {
+                    KernelError::Barrier { place: self.place(span) }
+                }
+                Statement::Kill => {
+                    KernelError::WrongStage { place: self.place(span), what: "`discard`" }
+                }
+                Statement::Call { function, .. }
+                    if !self.is_user(*function) && !self.is_handler_api(*function) =>
+                {
+                    let (place, name) = (self.place(span), self.function_name(*function));
+                    KernelError::NotForHandlers { place, name }
+                }
+                _ => return,
+            };
+            problem.get_or_insert(found);
         });
         problem
     }
@@ -110,7 +112,7 @@ impl<'a> File<'a> {
         let mut problem = None;
         visit(&function.body, &mut |statement, span| match statement {
             Statement::Call { function, .. } if self.is_user(*function) => {
-                problem = Some(KernelError::HidesBuiltin {
+                problem.get_or_insert(KernelError::HidesBuiltin {
                     file: self.name.to_owned(),
                     place: self.place(span),
                     message: format!("it would call fn {}", self.function_name(*function)),
@@ -146,9 +148,10 @@ impl<'a> File<'a> {
             let (place, function) = (self.place(span), name.to_owned());
             return Err(KernelError::WrongSignature { place, function, found });
         }
-        let loops = self.loops(handle);
+        let is_user = |handle| self.is_user(handle);
+        let loops = LoopCounter::new(&self.module, &is_user).of_function(handle);
         let iterations = handler.max_iterations();
-        if iterations < loops.own {
+        if u64::from(iterations) < loops.own {
             let (place, function, loops) = (self.place(span), name.to_owned(), loops.own);
             return Err(KernelError::IterationsUnknown { place, function, loops, iterations });
         }
@@ -164,21 +167,6 @@ impl<'a> File<'a> {
         let u32_type = naga::TypeInner::Scalar(naga::Scalar::U32);
         takes_job
             && function.result.as_ref().is_some_and(|result| types[result.ty].inner == u32_type)
-    }
-
-    fn loops(&self, handle: Handle<Function>) -> Loops {
-        let mut loops = Loops::default();
-        visit(&self.module.functions[handle].body, &mut |statement, _| match statement {
-            Statement::Loop { .. } if self.is_user(handle) => loops.own += 1,
-            Statement::Loop { .. } => loops.kernel += 1,
-            Statement::Call { function, .. } => {
-                let callee = self.loops(*function);
-                loops.own += callee.own;
-                loops.kernel += callee.kernel;
-            }
-            _ => {}
-        });
-        loops
     }
 
     fn is_user(&self, handle: Handle<Function>) -> bool {

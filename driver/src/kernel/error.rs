@@ -13,6 +13,18 @@ pub struct Place {
     pub column: u32,
 }
 
+impl Place {
+    /// The place in `file` just after the text `before`.
+    pub(crate) fn at(file: &str, before: &str) -> Self {
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        Self {
+            file: file.to_owned(),
+            line: before.matches('\n').count() as u32 + 1,
+            column: before[line_start..].chars().count() as u32 + 1,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
@@ -83,11 +95,14 @@ pub enum KernelError {
     /// A barrier: lanes of a handler do not wait for each other.
     #[error("{place}: a barrier; the lanes around a handler run something else and never meet it")]
     Barrier { place: Place },
+    /// What only shaders of other stages may do: `discard`, derivatives.
+    #[error("{place}: {what} belongs to fragment shaders; a handler is a compute shader")]
+    WrongStage { place: Place, what: &'static str },
     /// Something of the kernel that handlers may not use.
     #[error("{place}: `{name}` is the kernel's own; handlers use what handler_api.wgsl declares")]
     NotForHandlers { place: Place, name: String },
-    /// A name that the kernel or another handler has already.
-    #[error("{place}: `{name}` is taken, by {taken_by}; give it another name")]
+    /// A name that the kernel or another handler's file has already. (All files are one module.)
+    #[error("{place}: `{name}` is taken, by {taken_by}; give one of them another name")]
     NameTaken { place: Place, name: String, taken_by: Place },
     /// A name that hides one of WGSL's own, which the kernel uses.
     #[error("{file} hides a name of WGSL that the kernel uses at {place}: {message}")]
@@ -100,7 +115,7 @@ pub enum KernelError {
         "{place}: handler `{function}` has {loops} loops but declares {iterations} iterations; \
          add .iterations(the most that one call makes)"
     )]
-    IterationsUnknown { place: Place, function: String, loops: u32, iterations: u32 },
+    IterationsUnknown { place: Place, function: String, loops: u64, iterations: u32 },
 }
 
 /// Not even the smallest dispatch stays within a device's loop limit.

@@ -33,10 +33,14 @@ impl Handler {
         Self { opcode, function, file, source, iterations: 0, cpu: None }
     }
 
-    /// The most loop iterations that one call makes, over all its loops. A loop of n rounds
-    /// makes n + 1: the last one finds out that it is over. Without this, the handler may have
-    /// no loops. Devices that limit iterations (llvmpipe) get dispatches that stay within; there,
-    /// a handler that makes more than it said may have its loops cut short without a word.
+    /// The most loop iterations that calls can make side by side: the sum over the handler's
+    /// loops of the most that each makes in any call, those of branches that exclude each other
+    /// too. A loop of n rounds makes n + 1: the last one finds out that it is over; an inner loop
+    /// counts once for each round of the outer one. Without this, the handler may have no loops.
+    ///
+    /// llvmpipe runs lanes in vectors that go through all their branches, and ends loops after
+    /// 65,535 iterations in all. It gets dispatches that stay within; a handler that makes more
+    /// than it said may have its loops cut short there without a word.
     #[must_use]
     pub fn iterations(mut self, max: u32) -> Self {
         self.iterations = max;

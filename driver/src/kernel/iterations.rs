@@ -1,10 +1,10 @@
 //! How many loop iterations a dispatch may make, for devices that end loops after some number.
 
 use super::Kernel;
-use super::check::{Loops, visit};
 use super::error::IterationError;
 use super::handler::Handler;
-use naga::{Function, Module, Statement};
+use super::loops::{LoopCounter, Loops};
+use naga::Module;
 use slipring_core::{io_queue, opcode, packed};
 
 /// After so many iterations llvmpipe silently ends every loop of a shader invocation.
@@ -12,12 +12,15 @@ use slipring_core::{io_queue, opcode, packed};
 /// Mesa's gallivm keeps one counter for a vector of lanes (`LP_MAX_TGSI_LOOP_ITERATIONS`) and
 /// takes one off at the end of each pass of any loop. Lanes of a vector go together: a loop on
 /// a path that none of them takes is still passed once, and divergent lanes' loops add up.
-/// (Seen on Mesa 22.3.6; `tests.rs` holds the accounting here against the real thing.)
+/// (Seen on Mesa 22.3.6; `tests/driver_limits.rs` holds the accounting here against the real
+/// thing.)
 pub const LLVMPIPE_ITERATIONS: u32 = 65_535;
 
 /// Rounds that an exchange of the debug cursor may lose to other lanes, where adding is no
-/// longer safe: above half of what the cursor can count.
+/// longer safe: near the end of what the cursor can count.
 const CONTENDED_ROUNDS: u64 = 64;
+/// Lanes of llvmpipe's vectors: each iteration of a loop that prints may lose to the others.
+const VECTOR_LANES: u64 = 8;
 
 /// The kernel's loops that may go round more than once, and how often one look does.
 /// Loops around a compare-exchange only guard against failing for no reason, which those of
@@ -52,20 +55,27 @@ pub(super) struct Iterations {
 
 impl Iterations {
     pub(super) fn count(module: &Module, handlers: &[(&Handler, Loops)]) -> Self {
-        let look_loops = function(module, "look").map_or(0, |look| loops(module, look));
-        let op_loops = function(module, "run_op").map_or(0, |run_op| loops(module, run_op));
+        let mut counter = LoopCounter::new(module, &|_| false);
+        let mut loops_of = |name| {
+            let mut functions = module.functions.iter();
+            let found = functions.find(|(_, function)| function.name.as_deref() == Some(name));
+            found.map_or(0, |(handle, _)| counter.of_function(handle).kernel)
+        };
+        let (look_loops, op_loops) = (loops_of("look"), loops_of("run_op"));
         let mut fences = module.entry_points.iter().filter(|entry| entry.name == Kernel::FENCE);
-        let fence_loops = fences.next().map_or(0, |fence| loops(module, &fence.function));
+        let fence_loops = fences.next().map_or(0, |fence| counter.of_kernel(&fence.function));
         // Every loop once, those of an operation once for each a packed slot may have, and then
         // the rounds of the lanes for which a loop is not over at once.
         let passes = packed::MAX_OPS as u64;
         let mut per_look = look_loops + (passes - 1) * op_loops;
         per_look += ROUNDS.iter().map(|(_, rounds)| rounds).sum::<u64>();
         for (handler, loops) in handlers {
-            let rounds = u64::from(handler.max_iterations() - loops.own)
-                + u64::from(loops.kernel) * CONTENDED_ROUNDS;
-            per_look +=
-                if opcode::is_packable(handler.opcode()) { passes * rounds } else { rounds };
+            let iterations = u64::from(handler.max_iterations());
+            let rounds = iterations.saturating_sub(loops.own)
+                + loops.kernel.saturating_mul(CONTENDED_ROUNDS)
+                + if loops.nested > 0 { iterations.saturating_mul(VECTOR_LANES) } else { 0 };
+            let passes = if opcode::is_packable(handler.opcode()) { passes } else { 1 };
+            per_look = per_look.saturating_add(passes.saturating_mul(rounds));
         }
         // The loop over fences is the caller's below.
         Self { per_look, look_loops, fence_loops: fence_loops.saturating_sub(1) }
@@ -97,20 +107,4 @@ impl Iterations {
         }
         Ok(DispatchLimits { serial_slots, fences })
     }
-}
-
-fn function<'a>(module: &'a Module, name: &str) -> Option<&'a Function> {
-    let mut functions = module.functions.iter().map(|(_, function)| function);
-    functions.find(|function| function.name.as_deref() == Some(name))
-}
-
-/// Loops of a function and of everything it calls.
-fn loops(module: &Module, function: &Function) -> u64 {
-    let mut count = 0;
-    visit(&function.body, &mut |statement, _| match statement {
-        Statement::Loop { .. } => count += 1,
-        Statement::Call { function, .. } => count += loops(module, &module.functions[*function]),
-        _ => {}
-    });
-    count
 }

@@ -1,6 +1,7 @@
 //! WGSL put together from files, and the way back from a byte of it to a line of its file.
 
 use super::error::Place;
+use super::names::declared;
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -60,10 +61,8 @@ impl Source {
     /// The name of a user's function, where it is declared. (Naga keeps no span of entry points.)
     pub(crate) fn find_function(&self, name: &str) -> naga::Span {
         let user = self.parts.iter().find(|part| part.is_user).map_or(0, |part| part.bytes.start);
-        let found = self.text[user..]
-            .match_indices(name)
-            .map(|(at, _)| user + at)
-            .find(|at| self.text[user..*at].trim_end().ends_with("fn"));
+        let mut names = declared(&self.text[user..]).into_iter();
+        let found = names.find(|declared| declared.text == name).map(|name| user + name.start);
         found.map_or(naga::Span::UNDEFINED, |at| (at..at + name.len()).into())
     }
 
@@ -72,12 +71,7 @@ impl Source {
         let byte = span.to_range()?.start;
         let part = self.part(byte)?;
         let before = self.text.get(part.bytes.start..byte.min(part.bytes.end))?;
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        Some(Place {
-            file: part.file.clone(),
-            line: before.matches('\n').count() as u32 + 1,
-            column: before[line_start..].chars().count() as u32 + 1,
-        })
+        Some(Place::at(&part.file, before))
     }
 
     /// The text of a span up to `end`, on one line.

@@ -9,8 +9,8 @@ fn good() -> Handler {
     Handler::wgsl(0x100, "good", "good.wgsl", GOOD)
 }
 
-fn refuse(source: &'static str) -> KernelError {
-    let bad = Handler::wgsl(0x101, "bad", "bad.wgsl", source);
+fn refuse(source: impl Into<String>) -> KernelError {
+    let bad = Handler::wgsl(0x101, "bad", "bad.wgsl", source.into());
     Kernel::builder().handler(good()).handler(bad).build().unwrap_err()
 }
 
@@ -78,8 +78,8 @@ fn shared_variables_entry_points_and_overrides_are_refused() {
         ),
         ("var<workgroup> mine: u32;", at("bad.wgsl", 1, 1), Declaration::Variable, "mine"),
         (
-            "@compute @workgroup_size(1)\nfn mine() {}",
-            at("bad.wgsl", 2, 4),
+            "// fn mine()\nfn mine_too() {}\n@compute @workgroup_size(1) fn mine() {}",
+            at("bad.wgsl", 3, 32),
             Declaration::EntryPoint,
             "mine",
         ),
@@ -133,6 +133,67 @@ fn a_name_of_another_handler_is_taken() {
         refuse("fn bad(job: Job) -> u32 { return good(); }\nfn good() -> u32 { return 0u; }");
     let (place, taken_by) = (at("bad.wgsl", 2, 4), at("good.wgsl", 1, 4));
     assert_eq!(error, KernelError::NameTaken { place, name: "good".to_owned(), taken_by });
+}
+
+#[test]
+fn a_file_does_not_change_what_a_name_means_in_another() {
+    // `good.wgsl` and `user.wgsl` stand by themselves; `max` of the one would be the other's.
+    for declaration in [
+        "fn max(a: u32, b: u32) -> u32 { return a + b; }",
+        "/* max */ alias\nmax = u32;",
+        "var<private> max: u32;",
+    ] {
+        let source = format!("{declaration}\nfn bad(job: Job) -> u32 {{ return 0u; }}");
+        let user = Handler::wgsl(
+            0x102,
+            "user",
+            "user.wgsl",
+            "// max\nfn user(job: Job) -> u32 {\n    return max(arg(job, 0u), 64u);\n}",
+        );
+        let bad = Handler::wgsl(0x101, "bad", "bad.wgsl", source);
+        let error = Kernel::builder().handler(bad).handler(user).build().unwrap_err();
+        let KernelError::NameTaken { place, name, taken_by } = error else { panic!("{error}") };
+        assert_eq!((place, name.as_str()), (at("user.wgsl", 3, 12), "max"));
+        assert_eq!(taken_by.file, "bad.wgsl");
+    }
+}
+
+#[test]
+fn a_name_bound_in_a_function_is_its_own() {
+    let first = "fn sum(a: u32) -> u32 { return a; }\nfn one(job: Job) -> u32 { return sum(0u); }";
+    let second = "struct Pair { sum: u32 }\nfn two(job: Job) -> u32 {\n\
+         let pair = Pair(0u); let sum = pair.sum; return sum;\n}";
+    let [first, second] = [(0x101, "one", first), (0x102, "two", second)]
+        .map(|(opcode, name, source)| Handler::wgsl(opcode, name, format!("{name}.wgsl"), source));
+    assert!(Kernel::builder().handler(first).handler(second).build().is_ok());
+}
+
+#[test]
+fn what_belongs_to_other_stages_is_refused_where_it_stands() {
+    for (statement, what) in [("discard;", "`discard`"), ("let x = dpdx(1.0);", "a derivative")] {
+        let source = format!("fn bad(job: Job) -> u32 {{\n    {statement}\n    return 0u;\n}}");
+        let error = refuse(source);
+        let KernelError::WrongStage { place, what: told } = error else { panic!("{error}") };
+        assert_eq!((place.file.as_str(), place.line, told), ("bad.wgsl", 2, what));
+    }
+}
+
+#[test]
+fn the_first_of_several_problems_is_told() {
+    let error = refuse("fn bad(job: Job) -> u32 {\n    storageBarrier();\n    discard;\n}");
+    assert_eq!(error, KernelError::Barrier { place: at("bad.wgsl", 2, 5) });
+}
+
+#[test]
+fn functions_that_call_each_other_over_and_over_are_counted_once() {
+    let mut source = "fn f0() { for (var i = 0u; i < 2u; i++) {} }\n".to_owned();
+    for n in 1..64 {
+        let callee = n - 1;
+        source.push_str(&format!("fn f{n}() {{ f{callee}(); f{callee}(); }}\n"));
+    }
+    source.push_str("fn bad(job: Job) -> u32 { f63(); return 0u; }");
+    let error = refuse(source);
+    assert!(matches!(error, KernelError::IterationsUnknown { loops: 0x8000_0000_0000_0000, .. }));
 }
 
 #[test]
