@@ -143,10 +143,7 @@ fn tables() -> [u32; TABLE_WORDS] {
 /// The twin of `crc32.wgsl`, for machines without a GPU.
 fn crc32_on_cpu(call: &Call<'_, AtomicU32>) -> u32 {
     let (first, bytes, words) = (call.arg(0), call.arg(1), call.workspace_len());
-    if bytes as usize > CHUNK_BYTES
-        || first > words
-        || u64::from(bytes) > 4 * u64::from(words - first)
-    {
+    if bytes as usize > CHUNK_BYTES || first > words || bytes.div_ceil(4) > words - first {
         return 64;
     }
     let table = |k: u32, x: u32| call.workspace_load(256 * k + (x & 0xFF));

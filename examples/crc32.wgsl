@@ -10,7 +10,7 @@ const CHUNK_BYTES = 65536u;
 fn crc32(job: Job) -> u32 {
     let first = arg(job, 0u);
     let bytes = arg(job, 1u);
-    if bytes > CHUNK_BYTES || first > workspace_len() || bytes > 4u * (workspace_len() - first) {
+    if bytes > CHUNK_BYTES || first > workspace_len() || (bytes + 3u) / 4u > workspace_len() - first {
         return fault(CHUNK_TOO_LONG);
     }
     var crc = 0xffffffffu;

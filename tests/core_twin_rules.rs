@@ -6,7 +6,7 @@ mod core_fixture;
 use core_fixture::{Board, Traced, any_status, cases};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use slipring_core::layout::Geometry;
+use slipring_core::layout::{Geometry, LayoutError};
 use slipring_core::opcode::*;
 use slipring_core::partition::Partitions;
 use slipring_core::ring::Job;
@@ -195,6 +195,16 @@ fn trace(job: Job<'_>) -> Vec<String> {
         format!("{} {} = {}{release}", write.buffer, write.word, write.value)
     };
     log.borrow().iter().map(write).collect()
+}
+
+#[test]
+fn r7_the_kernel_refuses_partitions_of_another_slot_count_naming_both() {
+    let mut board = Board::new(4, 1);
+    board.publish(0, Job::new(STORE_U32, &[7, 160]));
+    let before = board.ring.clone();
+    let refused = Twin::new(board.row(), &mut [][..], no_handlers).drain(&Partitions::single(5));
+    assert_eq!(refused, Err(LayoutError::SlotCount { slots: 4, expected: 5 }));
+    assert_eq!(board.ring, before);
 }
 
 #[test]

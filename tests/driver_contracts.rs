@@ -9,11 +9,11 @@ use slipring_core::layout::{Buffer, Geometry, LayoutError};
 use slipring_core::opcode;
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Outcome, PublisherError};
-use slipring_core::ring::Job;
+use slipring_core::ring::{Job, WorkItem};
 use slipring_core::slot::{Priority, State, fault};
 use slipring_core::tenant::{Tenant, TenantTable};
 use slipring_driver::open::OpenError;
-use slipring_driver::{BackendChoice, Driver, DriverError, Kernel, Readback};
+use slipring_driver::{BackendChoice, Driver, DriverError, Kernel, LaneOrder, Readback};
 use std::sync::atomic::Ordering::Relaxed;
 
 fn kernel() -> Kernel {
@@ -148,7 +148,7 @@ fn upload_and_lanes_follow_the_published_slots_and_not_the_ring() {
 }
 
 #[test]
-fn shutdown_stops_claiming_and_says_how_many_slots_it_left() {
+fn k4_shutdown_stops_claiming_and_says_how_many_slots_it_left() {
     both(Driver::builder(kernel(), geometry(4)), |driver| {
         driver.set_shutdown(true);
         let ticket = driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
@@ -291,6 +291,121 @@ fn the_workspace_is_written_read_and_bounded() {
         let range = DriverError::WorkspaceRange { first: 299, end: 301, words: 300 };
         assert_eq!(driver.write_workspace(299, &[0; 2]), Err(range.clone()));
         assert_eq!(driver.read_workspace(299, &mut words[..2]), Err(range));
+    });
+}
+
+#[test]
+fn k3_hostile_jobs_fault_and_the_others_go_on() {
+    both(Driver::builder(kernel(), geometry(16)), |driver| {
+        let good = |index: u32| [7, 160 + index];
+        let hostile: [(u32, &[u32], u8); 6] = [
+            (opcode::STORE_U32, &[1, u32::MAX], fault::RANGE),
+            (opcode::ATOMIC_ADD, &[1, 168], fault::RANGE),
+            (opcode::MEMCPY, &[160, u32::MAX, 2], fault::RANGE),
+            (opcode::MEMCPY, &[160, 161, 4097], fault::LIMIT),
+            (opcode::DFA_STEP, &[u32::MAX, 255, u32::MAX, 0], fault::RANGE),
+            (0x100, &[], fault::OPCODE),
+        ];
+        let mut tickets = Vec::new();
+        for (index, (opcode, args, code)) in (0..).zip(hostile) {
+            tickets.push((driver.publish(&Job::new(opcode, args)).unwrap(), Outcome::Fault(code)));
+            let good = driver.publish(&Job::new(opcode::STORE_U32, &good(index))).unwrap();
+            tickets.push((good, Outcome::Done));
+        }
+        let drained = driver.dispatch(&Readback::all()).unwrap();
+        assert_eq!((drained.done, drained.faults), (6, 6));
+        for (ticket, outcome) in tickets {
+            assert_eq!(driver.outcome(ticket), outcome);
+        }
+        let row = driver.row();
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(|i| row.control.observable(i).unwrap()), {
+            [7, 7, 7, 7, 7, 7, 0, 0]
+        });
+        assert_eq!(row.control.faults(), Ok(6));
+    });
+}
+
+#[test]
+fn work_items_are_published_side_by_side_and_run() {
+    both(Driver::builder(kernel(), geometry(100)), |driver| {
+        let item = |input| WorkItem { opcode: opcode::ATOMIC_ADD, input, output: 160, param: 0 };
+        let items: Vec<WorkItem> = (1..=100).map(item).collect();
+        let window = driver.publish_items(0, Priority::Normal, &items).unwrap();
+        let drained = driver.dispatch(&Readback::observables(0..1)).unwrap();
+        assert_eq!((drained.done, drained.launches), (100, 1));
+        assert_eq!(driver.row().control.observable(0), Ok(5050));
+        assert!(window.tickets().all(|ticket| driver.outcome(ticket) == Outcome::Done));
+    });
+}
+
+#[test]
+fn an_observable_that_the_host_writes_is_seen_by_the_next_dispatch() {
+    both(Driver::builder(kernel(), geometry(4)), |driver| {
+        driver.set_observable(2, 40).unwrap();
+        driver.publish(&Job::new(opcode::ATOMIC_ADD, &[2, 162])).unwrap();
+        driver.dispatch(&Readback::observables(2..3)).unwrap();
+        assert_eq!(driver.row().control.observable(2), Ok(42));
+        assert!(driver.set_observable(8, 1).is_err());
+    });
+}
+
+#[test]
+fn the_whole_ring_comes_home_where_it_is_asked_for() {
+    both(Driver::builder(kernel(), geometry(64)), |driver| {
+        driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
+        let none = driver.dispatch(&Readback::none()).unwrap();
+        let ring = driver.dispatch(&Readback::none().with_ring()).unwrap();
+        assert_eq!(none.readback_bytes, 4 * 160 + 64);
+        assert_eq!(ring.readback_bytes, 4 * 160 + 64 * 64);
+    });
+}
+
+/// llvmpipe, which ends loops, gets a serial drain in runs of three slots.
+#[test]
+fn a_drain_of_more_runs_than_one_submission_holds_loses_none() {
+    let builder = Driver::builder(kernel(), geometry(4000)).lane_order(LaneOrder::Serial);
+    both(builder, |driver| {
+        let add = WorkItem { opcode: opcode::ATOMIC_ADD, input: 1, output: 160, param: 0 };
+        for _ in 0..2 {
+            driver.publish_items(0, Priority::Normal, &[add; 4000]).unwrap();
+            let drained = driver.dispatch(&Readback::observables(0..1)).unwrap();
+            assert_eq!(drained.done, 4000);
+        }
+        assert_eq!(driver.row().control.observable(0), Ok(8000));
+    });
+}
+
+/// In a ring so large, llvmpipe gets the fences in several runs.
+#[test]
+fn fences_that_cover_one_another_all_end_in_one_drain() {
+    both(Driver::builder(kernel(), geometry(65_536)), |driver| {
+        let fence =
+            |tag| WorkItem { opcode: opcode::BATCH_FENCE, input: 400, output: tag, param: 0 };
+        let fences: Vec<WorkItem> = (1..=300).map(fence).collect();
+        driver.publish_items(0, Priority::Normal, &fences).unwrap();
+        let drained = driver.dispatch(&Readback::observables(0..1)).unwrap();
+        assert_eq!((drained.done, drained.unclaimed), (300, 0));
+        let control = driver.row().control;
+        assert_eq!((control.epoch(), control.observable(0)), (Ok(300), Ok(300)));
+    });
+}
+
+#[test]
+fn an_adopted_slot_that_waits_for_no_request_ends_when_its_io_slot_is_taken() {
+    let geometry = Geometry::new(2, 0, 1, 1).unwrap();
+    both(Driver::builder(kernel(), geometry), |driver| {
+        let mut words = bytes_of(geometry);
+        words[0][3] = MASK_ALL;
+        words[1][0] = 4; // WAIT_IO for IO slot 0, which is free
+        driver.adopt(&as_bytes(&words)).unwrap();
+        assert_eq!(driver.dispatch(&Readback::none()).unwrap().waiting_io, 1);
+        driver.publish(&Job::new(opcode::LOAD_MISS, &[1])).unwrap();
+        driver.dispatch(&Readback::none()).unwrap();
+        driver.dispatch(&Readback::none()).unwrap();
+        assert_eq!(
+            driver.next_fault().map(|fault| (fault.ticket.slot, fault.code)),
+            Some((0, fault::IO))
+        );
     });
 }
 

@@ -7,10 +7,13 @@ use slipring_core::layout::{Buffer, Geometry, LayoutError};
 use slipring_core::opcode;
 use slipring_core::publisher::Outcome;
 use slipring_core::ring::Job;
-use slipring_driver::open::OpenError;
+use slipring_core::twin::Call;
+use slipring_driver::gpu::GpuError;
+use slipring_driver::open::{MAX_WORKSPACE_WORDS, OpenError};
 use slipring_driver::{
     BackendChoice, BackendError, Driver, DriverBuilder, DriverError, Handler, Kernel, Readback,
 };
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 fn kernel() -> Kernel {
@@ -66,6 +69,63 @@ fn a_refused_workspace_write_says_so_at_once() {
     driver.workspace().unwrap().destroy();
     let refused = driver.write_workspace(0, &[1]).unwrap_err();
     assert!(matches!(refused, DriverError::Backend(BackendError::Refused { .. })), "{refused}");
+}
+
+#[test]
+fn a_refused_dispatch_has_run_nothing_and_the_next_one_runs_it_once() {
+    let Some(mut driver) = open_gpu(Driver::builder(kernel(), geometry(4))) else { return };
+    driver.publish(&Job::new(opcode::ATOMIC_ADD, &[1, 160])).unwrap();
+    // A user's own call, which the device refuses: told by whichever call comes next.
+    let _ = driver.gpu().unwrap().device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("too large"),
+        size: 1 << 60,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let refused = driver.dispatch(&Readback::all()).unwrap_err();
+    assert!(refused.to_string().contains("too large"), "{refused}");
+    assert_eq!(driver.row().control.observable(0), Ok(0));
+    for done in [1, 0] {
+        assert_eq!(driver.dispatch(&Readback::all()).unwrap().done, done);
+        assert_eq!(driver.row().control.observable(0), Ok(1));
+    }
+}
+
+#[test]
+fn a_gpu_that_does_not_fit_says_why() {
+    if gpu::is_skipped() {
+        return;
+    }
+    let words = MAX_WORKSPACE_WORDS;
+    let builder = Driver::builder(kernel(), geometry(4)).workspace_words(words);
+    match builder.backend(BackendChoice::Portable).open() {
+        Err(OpenError::Gpu(error @ GpuError::NoneFits { .. })) => {
+            let bytes = (4 * words as u64).to_string();
+            assert!(error.to_string().contains(&bytes), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn where_no_gpu_runs_the_kernel_its_twin_does_and_says_why() {
+    let handler = |call: &Call<'_, AtomicU32>| u32::from(!call.observe(0, 7));
+    let source = "fn spin(job: Job) -> u32 {
+        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
+        return HANDLER_OK;
+    }";
+    let spin = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(60_000);
+    let kernel = Kernel::builder().handler(spin.on_cpu(handler)).build().unwrap();
+    let mut driver = Driver::builder(kernel, geometry(4)).open().unwrap();
+    let info = driver.backend().clone();
+    if info.backend == "twin" {
+        // No Vulkan at all, or llvmpipe, whose loops end too early.
+        let reasons = ["no Vulkan device", "65535"];
+        assert!(reasons.iter().any(|reason| info.reason.contains(reason)), "{}", info.reason);
+        let ticket = driver.publish(&Job::new(0x100, &[])).unwrap();
+        driver.dispatch(&Readback::observables(0..1)).unwrap();
+        assert_eq!(driver.outcome(ticket), Outcome::Done);
+    }
 }
 
 #[test]

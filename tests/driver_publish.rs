@@ -4,6 +4,7 @@
 mod gpu;
 
 use fastrand::Rng;
+use gpu::Checked;
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::opcode::{ATOMIC_ADD, LOAD_U32, NOP, PRINTF, STORE_U32};
 use slipring_core::partition::Partitions;
@@ -18,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const SLOTS: u32 = 40;
 const DISPATCHES: u32 = 400;
 
-fn drivers() -> [Driver; 2] {
+fn drivers() -> [Checked; 2] {
     let geometry = Geometry::new(SLOTS, 8, 6, 2).unwrap();
     let partitions = Partitions::from_sizes([4, 0, 24, 8, 4], SLOTS).unwrap();
     let mut tenants = TenantTable::open(3);
@@ -27,7 +28,7 @@ fn drivers() -> [Driver; 2] {
         .partitions(partitions)
         .tenants(tenants)
         .lane_order(LaneOrder::Serial);
-    [builder.clone().backend(BackendChoice::Twin).open().unwrap(), gpu::open(builder)]
+    [builder.clone().backend(BackendChoice::Twin).open().unwrap().into(), gpu::open(builder)]
 }
 
 fn words(driver: &Driver) -> Vec<u32> {
@@ -38,15 +39,15 @@ fn words(driver: &Driver) -> Vec<u32> {
 
 /// The same on both drivers, with the same answer.
 fn same<T: PartialEq + std::fmt::Debug>(
-    drivers: &mut [Driver; 2],
+    drivers: &mut [Checked; 2],
     call: impl Fn(&mut Driver) -> T,
 ) -> T {
-    let [twin, gpu] = drivers.each_mut().map(call);
+    let [twin, gpu] = drivers.each_mut().map(|driver| call(driver));
     assert_eq!(twin, gpu);
     twin
 }
 
-fn publish(rng: &mut Rng, drivers: &mut [Driver; 2], pending: &mut BTreeMap<u32, Ticket>) {
+fn publish(rng: &mut Rng, drivers: &mut [Checked; 2], pending: &mut BTreeMap<u32, Ticket>) {
     let opcode = rng.choice([NOP, STORE_U32, ATOMIC_ADD, LOAD_U32, PRINTF, 0x100]).unwrap();
     // Mostly observables; now and then a counter, or a word that is not there.
     let args = [rng.u32(..), rng.u32(155..170), rng.u32(0..4)];

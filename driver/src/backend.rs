@@ -60,8 +60,6 @@ pub enum LaneOrder {
 
 /// One drain, as a backend sees it.
 pub(crate) struct Drain<'a> {
-    /// The host's row: the source of uploads, the target of readback.
-    pub(crate) row: &'a HostRow,
     /// Word ranges that the device must get first.
     pub(crate) uploads: &'a [(Buffer, Range<usize>)],
     /// Slots to look at, each level ascending.
@@ -84,9 +82,17 @@ pub(crate) struct Cost {
 pub(crate) trait Backend: Send {
     fn info(&self) -> &BackendInfo;
 
-    /// Uploads, drains, reads back. On success the host's row is the device's in every range
-    /// of the readback; on failure the host's row is unchanged.
-    fn drain(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError>;
+    /// The row that the host publishes into and looks at: the source of uploads, the target of
+    /// readback.
+    fn host(&self) -> &HostRow;
+
+    /// Uploads and starts a drain. When the device refuses, nothing has run.
+    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError>;
+
+    /// Waits for the drain that was started and reads back. On success the host's row is the
+    /// device's in every range of the readback; on failure it is unchanged, and the drain may
+    /// have run.
+    fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError>;
 
     /// Writes workspace words from word `first` on; the range was checked.
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError>;

@@ -12,26 +12,48 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Dirty {
     geometry: Geometry,
-    control: Vec<u32>,
-    slots: Vec<u32>,
-    io_slots: Vec<u32>,
+    control: Units,
+    slots: Units,
+    io_slots: Units,
     debug_log: bool,
     all: bool,
     uploads: Vec<(Buffer, Range<usize>)>,
 }
 
+/// Units of one buffer, each listed once.
+#[derive(Debug)]
+struct Units {
+    list: Vec<u32>,
+    is_listed: Box<[bool]>,
+}
+
+impl Units {
+    fn new(units: usize) -> Self {
+        Self { list: Vec::with_capacity(units), is_listed: vec![false; units].into() }
+    }
+
+    /// Lists a unit that there is.
+    fn add(&mut self, unit: u32) {
+        if !std::mem::replace(&mut self.is_listed[unit as usize], true) {
+            self.list.push(unit);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.list.drain(..).for_each(|unit| self.is_listed[unit as usize] = false);
+    }
+}
+
 impl Dirty {
     /// A fresh row: the device's buffers are zero, and so is the host's but for control words.
     pub(crate) fn new(geometry: Geometry) -> Self {
-        // One more than there are: see `note`.
-        let room = |units: usize| Vec::with_capacity(units + 1);
-        let mut control = room(geometry.control_words());
-        control.extend(0..control::word::OBSERVABLES as u32);
+        let mut control = Units::new(geometry.control_words());
+        (0..control::word::OBSERVABLES as u32).for_each(|word| control.add(word));
         Self {
             geometry,
             control,
-            slots: room(geometry.slots() as usize),
-            io_slots: room(geometry.io_slots() as usize),
+            slots: Units::new(geometry.slots() as usize),
+            io_slots: Units::new(geometry.io_slots() as usize),
             debug_log: false,
             all: false,
             uploads: Vec::new(),
@@ -39,15 +61,15 @@ impl Dirty {
     }
 
     pub(crate) fn control_word(&mut self, word: u32) {
-        note(&mut self.control, word);
+        self.control.add(word);
     }
 
     pub(crate) fn slot(&mut self, slot: u32) {
-        note(&mut self.slots, slot);
+        self.slots.add(slot);
     }
 
     pub(crate) fn io_slot(&mut self, slot: u32) {
-        note(&mut self.io_slots, slot);
+        self.io_slots.add(slot);
     }
 
     pub(crate) fn debug_log(&mut self) {
@@ -67,16 +89,15 @@ impl Dirty {
             self.uploads.extend(Buffer::ALL.map(whole));
             return &self.uploads;
         }
-        for (buffer, list, unit) in [
+        for (buffer, units, unit) in [
             (Buffer::Control, &mut self.control, 1),
             (Buffer::Ring, &mut self.slots, WORDS),
             (Buffer::IoQueue, &mut self.io_slots, io_queue::SLOT_WORDS),
         ] {
-            list.sort_unstable();
-            list.dedup();
+            units.list.sort_unstable();
             let words =
                 |(first, count)| (buffer, first as usize * unit..(first + count) as usize * unit);
-            self.uploads.extend(runs(list).map(words));
+            self.uploads.extend(runs(&units.list).map(words));
         }
         if self.debug_log {
             self.uploads.push((Buffer::DebugLog, 0..geometry.debug_log_words()));
@@ -92,13 +113,4 @@ impl Dirty {
         self.debug_log = false;
         self.all = false;
     }
-}
-
-/// Notes a unit. A list that is full names some unit twice, and has room again without it.
-fn note(list: &mut Vec<u32>, unit: u32) {
-    if list.len() == list.capacity() {
-        list.sort_unstable();
-        list.dedup();
-    }
-    list.push(unit);
 }

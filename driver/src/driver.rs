@@ -10,13 +10,11 @@ mod io;
 use crate::backend::{Backend, BackendError, BackendInfo, Drain};
 use crate::dirty::Dirty;
 use crate::gpu::Gpu;
-use crate::host_row::HostRow;
 use crate::kernel::Kernel;
 use crate::open::DriverBuilder;
 use crate::readback::Readback;
 use crate::stats::Drained;
 use crate::work::{WorkList, runs};
-use slipring_core::control;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
 use slipring_core::opcode;
 use slipring_core::publisher::{
@@ -26,6 +24,7 @@ use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::{ResetError, Row};
 use slipring_core::slot::{Priority, State, WORDS};
 use slipring_core::tenant::{Tenant, TenantError};
+use slipring_core::{control, io_queue};
 use std::ops::Range;
 use std::sync::atomic::AtomicU32;
 
@@ -69,7 +68,6 @@ pub enum DriverError {
 /// ```
 pub struct Driver {
     backend: Box<dyn Backend>,
-    host: HostRow,
     publisher: Publisher<Vec<Entry>>,
     work: WorkList,
     dirty: Dirty,
@@ -83,7 +81,7 @@ pub struct Driver {
 
 impl core::fmt::Debug for Driver {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let (geometry, backend) = (self.host.geometry(), self.backend.info());
+        let (geometry, backend) = (self.backend.host().geometry(), self.backend.info());
         f.debug_struct("Driver")
             .field("geometry", &geometry)
             .field("backend", backend)
@@ -99,14 +97,12 @@ impl Driver {
 
     pub(crate) fn new(
         backend: Box<dyn Backend>,
-        host: HostRow,
         publisher: Publisher<Vec<Entry>>,
         workspace_words: usize,
     ) -> Self {
-        let geometry = host.geometry();
+        let geometry = backend.host().geometry();
         Self {
             backend,
-            host,
             work: WorkList::new(publisher.partitions().sizes()),
             publisher,
             dirty: Dirty::new(geometry),
@@ -143,7 +139,7 @@ impl Driver {
     ///
     /// Publish through the driver, not through these views: it must know what to upload.
     pub fn row(&self) -> Row<'_, AtomicU32> {
-        self.host.row()
+        self.backend.host().row()
     }
 
     /// Publishes a job; the next dispatch runs it.
@@ -151,7 +147,7 @@ impl Driver {
     /// # Errors
     /// As [`Publisher::publish`].
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
-        let ticket = self.publisher.publish(self.host.row().ring, job)?;
+        let ticket = self.publisher.publish(self.backend.host().row().ring, job)?;
         self.enlist(ticket.slot, job.priority, job.opcode);
         Ok(ticket)
     }
@@ -167,7 +163,7 @@ impl Driver {
         items: &[(u32, &[u32])],
         tag: u32,
     ) -> Result<Batch, PublisherError> {
-        let ring = self.host.row().ring;
+        let ring = self.backend.host().row().ring;
         let batch = self.publisher.publish_batch(ring, tenant, priority, items, tag)?;
         let opcodes = items.iter().map(|(opcode, _)| *opcode).chain([opcode::BATCH_FENCE]);
         self.enlist_window(batch.window, priority, opcodes);
@@ -184,7 +180,7 @@ impl Driver {
         priority: Priority,
         items: &[WorkItem],
     ) -> Result<Window, PublisherError> {
-        let ring = self.host.row().ring;
+        let ring = self.backend.host().row().ring;
         let window = self.publisher.publish_items(ring, tenant, priority, items)?;
         self.enlist_window(window, priority, items.iter().map(|item| item.opcode));
         Ok(window)
@@ -209,17 +205,17 @@ impl Driver {
 
     /// What became of a job, as of the last dispatch. Reading a fault frees its slot.
     pub fn outcome(&mut self, ticket: Ticket) -> Outcome {
-        self.publisher.outcome(self.host.row().ring, ticket)
+        self.publisher.outcome(self.backend.host().row().ring, ticket)
     }
 
     /// Takes a fault that nobody has read, and frees its slot.
     pub fn next_fault(&mut self) -> Option<Fault> {
-        self.publisher.next_fault(self.host.row().ring)
+        self.publisher.next_fault(self.backend.host().row().ring)
     }
 
     /// The tenant's slots in flight.
     pub fn in_flight(&mut self, tenant: u32) -> u32 {
-        self.publisher.in_flight(self.host.row().ring, tenant)
+        self.publisher.in_flight(self.backend.host().row().ring, tenant)
     }
 
     /// Changes a tenant; a mask of 0 pauses it from the next dispatch on.
@@ -245,20 +241,20 @@ impl Driver {
     /// # Errors
     /// [`MissingWord`] past the last observable.
     pub fn set_observable(&mut self, index: u32, value: u32) -> Result<(), MissingWord> {
-        self.host.row().control.set_observable(index, value)?;
+        self.backend.host().row().control.set_observable(index, value)?;
         self.dirty.control_word(control::word::OBSERVABLES as u32 + index);
         Ok(())
     }
 
     /// Writes a control word that is there in every geometry.
     fn write_control(&mut self, word: u32, value: u32) {
-        self.host.fill(Buffer::Control, word as usize, &[value]);
+        self.backend.host().fill(Buffer::Control, word as usize, &[value]);
         self.dirty.control_word(word);
     }
 
     /// Empties the debug log, for the next dispatch to fill.
     pub fn clear_debug_log(&mut self) {
-        self.host.clear(Buffer::DebugLog);
+        self.backend.host().clear(Buffer::DebugLog);
         self.dirty.debug_log();
     }
 
@@ -269,30 +265,38 @@ impl Driver {
     /// forgotten, and the host's row is as before. When the device was lost, the drain may have
     /// run, in part or wholly; when it refused, nothing has.
     pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
-        let geometry = self.host.geometry();
+        let geometry = self.backend.host().geometry();
         readback.check(geometry)?;
         self.work.sort();
         self.list_readback(readback);
-        let drain = Drain {
-            row: &self.host,
-            uploads: self.dirty.uploads(),
-            work: &self.work,
-            readback: &self.readback,
-        };
-        let cost = self.backend.drain(&drain)?;
+        let (uploads, work, readback) = (self.dirty.uploads(), &self.work, &self.readback[..]);
+        let cost = self.backend.start(&Drain { uploads, work, readback })?;
+        self.backend.finish(readback)?;
         self.dirty.clear();
-        let ring = self.host.row().ring;
+        let row = self.backend.host().row();
         let mut drained = Drained { looked_at: self.work.len() as u32, ..Drained::of(cost) };
         // Every listed slot was unfinished before.
-        self.work.retain(|slot| {
-            let state = ring.state(slot);
-            match state {
-                Some(State::Done) => drained.done += 1,
-                Some(State::Fault(_)) => drained.faults += 1,
-                Some(State::WaitIo(_)) => drained.waiting_io += 1,
-                _ => drained.unclaimed += 1,
+        self.work.retain(|slot| match row.ring.state(slot) {
+            Some(State::Done) => {
+                drained.done += 1;
+                false
             }
-            state == Some(State::Published)
+            Some(State::Fault(_)) => {
+                drained.faults += 1;
+                false
+            }
+            Some(State::WaitIo(io_slot)) => {
+                drained.waiting_io += 1;
+                // Whoever waits for a request is listed again when that ends. An adopted slot may
+                // wait for none, or for another's.
+                let io_slot = u32::from(io_slot);
+                row.io_queue.status(io_slot) == Some(io_queue::status::EMPTY)
+                    || row.waiting_slot(io_slot) != Some(slot)
+            }
+            state => {
+                drained.unclaimed += 1;
+                state == Some(State::Published)
+            }
         });
         Ok(drained)
     }
@@ -300,7 +304,7 @@ impl Driver {
     /// The words to bring home: the control words and the slots looked at, always, since the
     /// driver needs them itself; then what the caller asked for.
     fn list_readback(&mut self, readback: &Readback) {
-        let geometry = self.host.geometry();
+        let geometry = self.backend.host().geometry();
         self.readback.clear();
         readback.extend(geometry, self.uses_io, &mut self.readback);
         if readback.whole_ring() {
@@ -327,11 +331,12 @@ impl Driver {
         inputs: &[&[u8]],
         outputs: &mut [&mut [u8]],
     ) -> Result<Drained, DriverError> {
-        self.host.check_outputs(outputs)?;
+        self.backend.host().check_outputs(outputs)?;
         self.adopt(inputs)?;
         let mut drained = self.dispatch(&Readback::all())?;
-        self.host.copy_out(outputs);
-        let bytes: u64 = Buffer::ALL.iter().map(|&buffer| self.host.geometry().bytes(buffer)).sum();
+        self.backend.host().copy_out(outputs);
+        let bytes: u64 =
+            Buffer::ALL.iter().map(|&buffer| self.backend.host().geometry().bytes(buffer)).sum();
         (drained.input_bytes, drained.output_bytes) = (bytes, bytes);
         Ok(drained)
     }
@@ -344,12 +349,12 @@ impl Driver {
     /// [`LayoutError`] unless there are four word-aligned buffers of exactly the geometry's
     /// lengths; nothing is changed then.
     pub fn adopt(&mut self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
-        self.host.adopt(buffers)?;
-        self.publisher.adopt(self.host.row().ring)?;
+        self.backend.host().adopt(buffers)?;
+        self.publisher.adopt(self.backend.host().row().ring)?;
         self.dirty.everything();
         self.uses_io = true;
         self.work.clear();
-        let ring = self.host.row().ring;
+        let ring = self.backend.host().row().ring;
         for level in Priority::ALL {
             for slot in self.publisher.partitions().range(level) {
                 let copy = ring.slot(slot).unwrap_or_default();
@@ -371,7 +376,7 @@ impl Driver {
     /// # Errors
     /// [`ResetError`] while a slot is in flight; nothing is changed then.
     pub fn reset(&mut self) -> Result<(), ResetError> {
-        let row = self.host.row();
+        let row = self.backend.host().row();
         row.reset(0, self.publisher.partitions())?;
         self.publisher.tenants().write_to(&row.control)?;
         self.publisher.adopt(row.ring)?;

@@ -12,6 +12,8 @@ const WORKGROUP_LANES: u32 = 256;
 /// What the kernel needs of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs {
+    /// Bytes of the largest buffer that the kernel binds.
+    pub(crate) largest_binding: u64,
     /// Bytes of the largest buffer.
     pub(crate) largest_buffer: u64,
 }
@@ -24,7 +26,7 @@ impl Needs {
             max_compute_invocations_per_workgroup: WORKGROUP_LANES,
             max_compute_workgroup_size_x: WORKGROUP_LANES,
             max_buffer_size: self.largest_buffer.max(1 << 20),
-            max_storage_buffer_binding_size: self.largest_buffer.max(1 << 20),
+            max_storage_buffer_binding_size: self.largest_binding.max(1 << 20),
             ..wgpu::Limits::downlevel_defaults()
         }
     }
@@ -79,10 +81,12 @@ impl Gpu {
     pub(crate) fn open(needs: Needs, validation: bool) -> Result<Self, GpuError> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::VULKAN;
-        if validation {
-            // Without DEBUG, wgpu does not listen to what the layer says.
-            descriptor.flags = wgpu::InstanceFlags::VALIDATION | wgpu::InstanceFlags::DEBUG;
-        }
+        // Without DEBUG, wgpu does not listen to what the layer says. (Its default is both in
+        // debug builds, and none in others.)
+        descriptor.flags = match validation {
+            true => wgpu::InstanceFlags::VALIDATION | wgpu::InstanceFlags::DEBUG,
+            false => wgpu::InstanceFlags::empty(),
+        };
         let instance = wgpu::Instance::new(descriptor);
         let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
         if adapters.is_empty() {
@@ -183,7 +187,19 @@ impl Gpu {
         submission: wgpu::SubmissionIndex,
         timeout: Duration,
     ) -> Result<(), BackendError> {
-        let submission_index = Some(submission);
+        self.poll(Some(submission), timeout)
+    }
+
+    /// Waits for everything submitted so far, as [`Gpu::wait`].
+    pub(crate) fn wait_all(&self, timeout: Duration) -> Result<(), BackendError> {
+        self.poll(None, timeout)
+    }
+
+    fn poll(
+        &self,
+        submission_index: Option<wgpu::SubmissionIndex>,
+        timeout: Duration,
+    ) -> Result<(), BackendError> {
         match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: Some(timeout) }) {
             Ok(_) => self.check_lost(),
             Err(wgpu::PollError::Timeout) => {

@@ -35,12 +35,13 @@ pub enum InputError {
     /// The system has no io_uring for this process.
     #[error("io_uring is not available: {source}")]
     Uring { source: io::Error },
-    /// A read failed.
+    /// A read of this chunk failed. The other chunks still come.
     #[error("{} at byte {offset}: {source}", path.display())]
-    Read { path: PathBuf, offset: u64, source: io::Error },
-    /// The file ended early: it became shorter meanwhile.
+    Read { path: PathBuf, chunk: u64, offset: u64, source: io::Error },
+    /// The file ended within this chunk or before: it became shorter meanwhile. The other chunks
+    /// still come.
     #[error("{} ended at byte {offset} of {bytes}", path.display())]
-    Truncated { path: PathBuf, offset: u64, bytes: u64 },
+    Truncated { path: PathBuf, chunk: u64, offset: u64, bytes: u64 },
 }
 
 /// A chunk of a file.
@@ -111,6 +112,16 @@ impl FileReader {
         if len_bytes == 0 {
             return Err(InputError::Empty { path });
         }
+        Self::over(file, path, len_bytes, chunk_bytes)
+    }
+
+    /// A reader of `len_bytes` of an open file.
+    fn over(
+        file: File,
+        path: PathBuf,
+        len_bytes: u64,
+        chunk_bytes: usize,
+    ) -> Result<Self, InputError> {
         let ring = IoUring::new(DEPTH as u32).map_err(|source| InputError::Uring { source })?;
         let buffers = (0..DEPTH).map(|_| vec![0; chunk_bytes / 4].into_boxed_slice()).collect();
         let pending = [None; DEPTH];
@@ -147,7 +158,8 @@ impl FileReader {
         rest.min(self.chunk_bytes as u64) as usize
     }
 
-    /// The next chunk that has come in; `None` after the last one.
+    /// The next chunk that has come in; `None` after the last one. Every chunk comes once, as
+    /// itself or as its error.
     ///
     /// # Errors
     /// [`InputError::Read`], [`InputError::Truncated`], [`InputError::Uring`].
@@ -185,7 +197,7 @@ impl FileReader {
         // The kernel writes `missing` bytes from `target` on, any time before this entry's
         // completion. Until then `pending[buffer]` is set: nothing else touches the buffer, and
         // `drop` waits for the completion or leaks the buffer, which is on the heap and does not
-        // move. (`dropping_a_reader_with_reads_on_their_way_is_safe` in tests/driver_input.rs)
+        // move. (`tests::a_reader_waits_for_its_reads_when_it_is_dropped`)
         //
         // SAFETY: `target` has `missing` bytes (sliced just above), which stay in place and
         // unused until the completion; the file stays open as long as `self`.
@@ -216,17 +228,19 @@ impl FileReader {
             return if is_passing(&source) {
                 Ok(read)
             } else {
-                Err(InputError::Read { path: path(), offset, source })
+                Err(InputError::Read { path: path(), chunk: read.chunk, offset, source })
             };
         }
         if result == 0 {
-            return Err(InputError::Truncated { path: path(), offset, bytes: self.len_bytes });
+            let (path, chunk, bytes) = (path(), read.chunk, self.len_bytes);
+            return Err(InputError::Truncated { path, chunk, offset, bytes });
         }
         Ok(Pending { filled: read.filled + result as usize, ..read })
     }
 
-    /// Starts reads into every buffer that is free.
+    /// Starts reads into every buffer that is free, so that they go on while the caller works.
     fn submit_free(&mut self) -> Result<(), InputError> {
+        let before = self.next;
         for buffer in 0..DEPTH {
             let free = self.pending[buffer].is_none() && self.handed_out != Some(buffer);
             if free && self.next < self.chunks() {
@@ -235,7 +249,14 @@ impl FileReader {
                 self.submit(buffer, read)?;
             }
         }
-        Ok(())
+        if self.next == before {
+            return Ok(());
+        }
+        match self.ring.submit() {
+            // What did not go now goes when a completion is waited for.
+            Err(source) if !is_passing(&source) => Err(InputError::Uring { source }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -258,4 +279,30 @@ impl Drop for FileReader {
 /// Whether the same call may succeed when it is made again.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn a_reader_waits_for_its_reads_when_it_is_dropped() {
+        // Reads of a pipe last until somebody writes to it.
+        let (pipe, mut writer) = io::pipe().unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(pipe));
+        let mut reader = FileReader::over(file, "pipe".into(), 64 * 8, 64).unwrap();
+        reader.submit_free().unwrap();
+        let is_written = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                is_written.store(true, Ordering::Release);
+                io::Write::write_all(&mut writer, &[7; 64 * 8]).unwrap();
+            });
+            drop(reader);
+            assert!(is_written.load(Ordering::Acquire), "the buffers were freed too early");
+        });
+    }
 }

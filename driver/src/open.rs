@@ -3,7 +3,6 @@
 use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Portable, PortableOptions};
 use crate::driver::Driver;
 use crate::gpu::GpuError;
-use crate::host_row::HostRow;
 use crate::kernel::{IterationError, Kernel};
 use slipring_core::layout::{Geometry, LayoutError};
 use slipring_core::partition::Partitions;
@@ -52,7 +51,7 @@ pub enum OpenError {
 /// Where the kernel is to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackendChoice {
-    /// The best GPU, or else the twin; [`Driver::backend`] says why.
+    /// The best GPU that runs the kernel, or else the twin; [`Driver::backend`] says why.
     #[default]
     Auto,
     /// Safe wgpu, or an error.
@@ -164,13 +163,13 @@ impl DriverBuilder {
             return Err(LayoutError::SlotCount { slots, expected: self.geometry.slots() }.into());
         }
         self.geometry.check_encodable()?;
-        let host = HostRow::new(self.geometry);
-        let (ring, ledger) = (host.row().ring, vec![Entry::FREE; slots as usize]);
-        let publisher = Publisher::new(ring, ledger, self.partitions, self.tenants.clone())?;
-        host.row().reset(0, &self.partitions)?;
-        self.tenants.write_to(&host.row().control).map_err(ResetError::from)?;
         let backend = self.open_backend()?;
-        Ok(Driver::new(backend, host, publisher, self.workspace_words))
+        let row = backend.host().row();
+        let ledger = vec![Entry::FREE; slots as usize];
+        let publisher = Publisher::new(row.ring, ledger, self.partitions, self.tenants.clone())?;
+        row.reset(0, &self.partitions)?;
+        self.tenants.write_to(&row.control).map_err(ResetError::from)?;
+        Ok(Driver::new(backend, publisher, self.workspace_words))
     }
 
     fn open_backend(&self) -> Result<Box<dyn Backend>, OpenError> {
@@ -190,7 +189,7 @@ impl DriverBuilder {
         };
         match Portable::open(&self.kernel, &options) {
             Ok(portable) => Ok(Box::new(portable)),
-            Err(OpenError::Gpu(error)) if self.choice == BackendChoice::Auto => {
+            Err(error) if self.choice == BackendChoice::Auto => {
                 tracing::warn!(%error, "the kernel runs on its CPU twin");
                 twin(error.to_string())
             }

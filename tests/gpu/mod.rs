@@ -7,6 +7,7 @@
 
 use slipring_driver::{BackendChoice, Driver, DriverBuilder};
 use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 use std::sync::Once;
 
 thread_local! {
@@ -41,8 +42,40 @@ pub fn is_skipped() -> bool {
     skipped
 }
 
+/// A driver that, when it is dropped, makes sure that Vulkan has not complained, of its end neither.
+pub struct Checked(Option<Driver>);
+
+impl From<Driver> for Checked {
+    fn from(driver: Driver) -> Self {
+        Self(Some(driver))
+    }
+}
+
+impl Deref for Checked {
+    type Target = Driver;
+
+    fn deref(&self) -> &Driver {
+        self.0.as_ref().expect("taken only in drop")
+    }
+}
+
+impl DerefMut for Checked {
+    fn deref_mut(&mut self) -> &mut Driver {
+        self.0.as_mut().expect("taken only in drop")
+    }
+}
+
+impl Drop for Checked {
+    fn drop(&mut self) {
+        drop(self.0.take());
+        if !std::thread::panicking() {
+            assert_no_messages();
+        }
+    }
+}
+
 /// Opens a driver on the GPU with the validation layer on.
-pub fn open(builder: DriverBuilder) -> Driver {
+pub fn open(builder: DriverBuilder) -> Checked {
     static LISTEN: Once = Once::new();
     LISTEN.call_once(|| {
         log::set_logger(&Listener).expect("no other logger is installed");
@@ -50,7 +83,7 @@ pub fn open(builder: DriverBuilder) -> Driver {
         log::set_max_level(log::LevelFilter::Warn);
     });
     match builder.backend(BackendChoice::Portable).validation(true).open() {
-        Ok(driver) => driver,
+        Ok(driver) => driver.into(),
         Err(error) => panic!("{error}\nSLIPRING_SKIP_GPU=1 skips the tests that need a GPU"),
     }
 }
@@ -71,11 +104,10 @@ pub fn both(builder: DriverBuilder, check: impl Fn(&mut Driver)) {
     check(&mut builder.clone().backend(BackendChoice::Twin).open().unwrap());
     if let Some(mut driver) = open_gpu(builder) {
         check(&mut driver);
-        assert_no_messages();
     }
 }
 
 /// [`open`], unless the GPU is to be skipped.
-pub fn open_gpu(builder: DriverBuilder) -> Option<Driver> {
+pub fn open_gpu(builder: DriverBuilder) -> Option<Checked> {
     (!is_skipped()).then(|| open(builder))
 }

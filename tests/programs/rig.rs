@@ -16,8 +16,8 @@ use std::ops::Range;
 /// One shape's two drivers, opened once.
 pub struct Rig {
     pub shape: Shape,
-    serial: Driver,
-    parallel: Driver,
+    serial: gpu::Checked,
+    parallel: gpu::Checked,
 }
 
 /// One drain of a program, as it should be.

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) struct Cpu {
+    host: HostRow,
     device: HostRow,
     handlers: Vec<(u32, CpuHandler)>,
     workspace: Box<[AtomicU32]>,
@@ -32,8 +33,9 @@ impl Cpu {
         let handlers = kernel.handlers().iter().map(twin).collect::<Result<_, String>>()?;
         let workspace = (0..workspace_words).map(|_| AtomicU32::new(0)).collect();
         let adapter = "the kernel's twin on the CPU".to_owned();
-        let device = HostRow::new(geometry);
+        let (host, device) = (HostRow::new(geometry), HostRow::new(geometry));
         Ok(Self {
+            host,
             device,
             handlers,
             workspace,
@@ -47,14 +49,18 @@ impl Backend for Cpu {
         &self.info
     }
 
-    fn drain(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
+    fn host(&self) -> &HostRow {
+        &self.host
+    }
+
+    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
         let handlers = &self.handlers;
         let run = |call: &Call<'_, AtomicU32>| {
             let found = handlers.iter().find(|(opcode, _)| *opcode == call.opcode());
             found.map(|(_, handler)| handler(call))
         };
         let mut cost = Cost { sync_points: 1, ..Cost::default() };
-        cost.uploaded_bytes = copy(drain.row, &self.device, drain.uploads);
+        cost.uploaded_bytes = copy(&self.host, &self.device, drain.uploads);
         let mut twin = Twin::new(self.device.row(), &self.workspace[..], run);
         for level in drain.work.levels() {
             level.iter().for_each(|&entry| twin.look(slot_of(entry), level_of(entry)));
@@ -66,8 +72,13 @@ impl Backend for Cpu {
         }
         cost.launches += u32::from(!drain.work.fences().is_empty());
         cost.lanes += drain.work.fences().len() as u64;
-        cost.readback_bytes = copy(&self.device, drain.row, drain.readback);
+        cost.readback_bytes = drain.readback.iter().map(|(_, range)| 4 * range.len() as u64).sum();
         Ok(cost)
+    }
+
+    fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
+        copy(&self.device, &self.host, readback);
+        Ok(())
     }
 
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {

@@ -1,23 +1,30 @@
 //! Safe wgpu: buffers created once, dirty words uploaded, one submission a drain.
 
+mod mapping;
 mod pipelines;
+mod upload;
 
 use super::{Backend, BackendError, BackendInfo, Cost, Drain, LaneOrder};
 use crate::gpu::{Gpu, Needs};
+use crate::host_row::HostRow;
 use crate::kernel::{DispatchLimits, Kernel, LLVMPIPE_ITERATIONS};
 use crate::open::OpenError;
+use mapping::Mapping;
 use slipring_core::layout::{Buffer, Geometry};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use upload::{Target, Upload};
 
 /// Bytes from one run's parameters to the next: wgpu's least alignment of a dynamic offset.
 const RUN_STRIDE: usize = 256;
-/// Runs of one submission. More than that only a serial drain of a long list has.
+/// Runs of one submission. Only a serial drain, or a drain of very many fences, has more.
 const RUNS: usize = 1024;
 /// Entries of one run where the device has no loop limit: they keep every run short.
 const SHORT_RUNS: DispatchLimits = DispatchLimits { serial_slots: 1024, fences: 256 };
+/// Loop iterations that one dispatch may make at most, if every job makes the most it can: a few
+/// tenths of a second on a small GPU, whose kernel driver (V3D) resets it after half a second.
+const DISPATCH_ITERATIONS: u64 = 1 << 28;
 /// Words that read workspace words at a time.
 const STAGING_WORDS: usize = 1 << 16;
 
@@ -45,20 +52,25 @@ struct Run {
 }
 
 pub(crate) struct Portable {
+    host: HostRow,
     gpu: Gpu,
     info: BackendInfo,
     order: LaneOrder,
     timeout: Duration,
     limits: DispatchLimits,
+    /// Entries of a parallel run.
+    parallel_slots: u32,
     buffers: [wgpu::Buffer; 4],
     workspace: wgpu::Buffer,
     work: wgpu::Buffer,
     run_params: wgpu::Buffer,
+    upload: Upload,
     staging: wgpu::Buffer,
     bind_group: wgpu::BindGroup,
     pipelines: [wgpu::ComputePipeline; 3],
     runs: Vec<Run>,
-    scratch: Vec<u32>,
+    /// The drain that was started and not finished.
+    submission: Option<wgpu::SubmissionIndex>,
 }
 
 impl Portable {
@@ -66,9 +78,14 @@ impl Portable {
     pub(crate) fn open(kernel: &Kernel, options: &Options) -> Result<Self, OpenError> {
         let Options { geometry, workspace_words, .. } = *options;
         let row_words: usize = Buffer::ALL.iter().map(|&buffer| geometry.words(buffer)).sum();
+        let slots = geometry.slots() as usize;
+        let params_words = RUNS * RUN_STRIDE / 4;
+        let upload_words = row_words + slots + params_words;
         let staging_words = row_words.max(STAGING_WORDS);
-        let largest = workspace_words.max(staging_words) as u64 * 4;
-        let gpu = Gpu::open(Needs { largest_buffer: largest }, options.validation)?;
+        let bound = Buffer::ALL.map(|buffer| geometry.words(buffer)).into_iter();
+        let largest_binding = bound.fold(workspace_words, usize::max) as u64 * 4;
+        let largest_buffer = largest_binding.max(upload_words.max(staging_words) as u64 * 4);
+        let gpu = Gpu::open(Needs { largest_binding, largest_buffer }, options.validation)?;
         // llvmpipe, the CPU device, ends loops without a word; other devices have no limit.
         let is_cpu = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let limits = if is_cpu {
@@ -92,11 +109,10 @@ impl Portable {
             Buffer::ALL.map(|buffer| create(buffer.name(), geometry.words(buffer), resident));
         let workspace = create("workspace", workspace_words, resident);
         let to_device = wgpu::BufferUsages::COPY_DST;
-        let slots = geometry.slots() as usize;
         let work = create("work list", slots, wgpu::BufferUsages::STORAGE | to_device);
-        let params_words = RUNS * RUN_STRIDE / 4;
         let run_params =
             create("run parameters", params_words, wgpu::BufferUsages::UNIFORM | to_device);
+        let upload = Upload::new(gpu.device(), upload_words);
         let staging = create("staging", staging_words, wgpu::BufferUsages::MAP_READ | to_device);
 
         let layout = pipelines::bind_group_layout(gpu.device());
@@ -110,47 +126,45 @@ impl Portable {
             adapter: gpu.info().name.clone(),
             reason: gpu.reason().to_owned(),
         };
+        let in_budget = DISPATCH_ITERATIONS / kernel.iterations_per_look().max(1);
+        let parallel_slots = in_budget.clamp(Kernel::LANES.into(), u32::MAX.into()) as u32;
         Ok(Self {
+            host: HostRow::new(geometry),
             gpu,
             info,
             order: options.order,
             timeout: options.timeout,
             limits,
+            parallel_slots,
             buffers,
             workspace,
             work,
             run_params,
+            upload,
             staging,
             bind_group,
             pipelines,
             runs: Vec::new(),
-            scratch: Vec::with_capacity(row_words.max(params_words)),
+            submission: None,
         })
     }
 
-    fn upload(&mut self, drain: &Drain<'_>) -> u64 {
-        let mut uploaded = 0;
+    /// Gathers dirty words and the work list.
+    fn gather(&mut self, drain: &Drain<'_>) {
         for (buffer, range) in drain.uploads {
-            let words = &drain.row.words(*buffer)[range.clone()];
-            self.scratch.clear();
-            self.scratch.extend(words.iter().map(|word| word.load(Ordering::Relaxed)));
-            let bytes = bytemuck::cast_slice(&self.scratch);
-            self.gpu.write(&self.buffers[*buffer as usize], range.start as u64 * 4, bytes);
-            uploaded += bytes.len() as u64;
+            let words = &self.host.words(*buffer)[range.clone()];
+            let target = Target::Buffer(*buffer, range.start);
+            self.upload.add(target, words.iter().map(|word| word.load(Ordering::Relaxed)));
         }
-        self.scratch.clear();
-        drain.work.levels().for_each(|level| self.scratch.extend(level));
-        self.scratch.extend(drain.work.fences());
-        let bytes: &[u8] = bytemuck::cast_slice(&self.scratch);
-        self.gpu.write(&self.work, 0, bytes);
-        uploaded + bytes.len() as u64
+        let entries = drain.work.levels().chain([drain.work.fences()]).flatten();
+        self.upload.add(Target::WorkList, entries.copied());
     }
 
     /// Cuts the work list into dispatches, in the order they must run.
     fn plan(&mut self, drain: &Drain<'_>) {
         self.runs.clear();
         let (entry, step) = match self.order {
-            LaneOrder::Parallel => (Entry::Drain, u32::MAX),
+            LaneOrder::Parallel => (Entry::Drain, self.parallel_slots),
             LaneOrder::Serial => (Entry::Serial, self.limits.serial_slots),
         };
         let mut offset = 0;
@@ -167,16 +181,29 @@ impl Portable {
         }
     }
 
-    fn write_run_params(&mut self, runs: Range<usize>) -> u64 {
-        self.scratch.clear();
-        for run in &self.runs[runs] {
-            self.scratch.extend([run.offset, run.count]);
-            let stride = self.scratch.len().next_multiple_of(RUN_STRIDE / 4);
-            self.scratch.resize(stride, 0);
+    fn gather_run_params(&mut self, runs: Range<usize>) {
+        let padding = std::iter::repeat_n(0, RUN_STRIDE / 4 - 2);
+        let params = self.runs[runs]
+            .iter()
+            .flat_map(|run| [run.offset, run.count].into_iter().chain(padding.clone()));
+        self.upload.add(Target::RunParams, params);
+    }
+
+    /// Sends what was gathered, ahead of what is encoded next.
+    fn encode_upload(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<(), BackendError> {
+        self.upload.send(&self.gpu, self.timeout)?;
+        let mut offset = 0;
+        for (target, words) in self.upload.parts() {
+            let (buffer, at) = match target {
+                Target::Buffer(buffer, word) => (&self.buffers[buffer as usize], word as u64 * 4),
+                Target::WorkList => (&self.work, 0),
+                Target::RunParams => (&self.run_params, 0),
+            };
+            let bytes = words as u64 * 4;
+            encoder.copy_buffer_to_buffer(self.upload.buffer(), offset, buffer, at, bytes);
+            offset += bytes;
         }
-        let bytes: &[u8] = bytemuck::cast_slice(&self.scratch);
-        self.gpu.write(&self.run_params, 0, bytes);
-        bytes.len() as u64
+        Ok(())
     }
 
     fn encode_runs(&self, encoder: &mut wgpu::CommandEncoder, runs: Range<usize>) {
@@ -194,28 +221,54 @@ impl Portable {
     }
 
     /// Submits the plan, and with its last part the copies to the staging buffer.
-    fn submit(&mut self, drain: &Drain<'_>) -> (wgpu::SubmissionIndex, u64) {
-        let mut uploaded = 0;
+    fn submit(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
+        let mut cost = Cost::default();
         let mut start = 0;
         loop {
+            let is_first = start == 0;
             let end = self.runs.len().min(start + RUNS);
-            uploaded += self.write_run_params(start..end);
+            self.gather_run_params(start..end);
+            cost.uploaded_bytes += self.upload.bytes();
             let mut encoder = self.encoder();
+            self.encode_upload(&mut encoder)?;
             self.encode_runs(&mut encoder, start..end);
             start = end;
-            if end < self.runs.len() {
-                self.gpu.start([encoder.finish()]);
-                continue;
+            if end == self.runs.len() {
+                cost.readback_bytes = self.encode_readback(&mut encoder, drain.readback);
             }
-            let mut staged = 0;
-            for (buffer, range) in drain.readback {
-                let (offset, size) = (range.start as u64 * 4, range.len() as u64 * 4);
-                let source = &self.buffers[*buffer as usize];
-                encoder.copy_buffer_to_buffer(source, offset, &self.staging, staged, size);
-                staged += size;
+            let commands = encoder.finish();
+            // What was refused until now, by whomever, is said now; from a submission on, all that
+            // can happen is that the device is lost.
+            self.gpu.check().map_err(|error| match is_first {
+                true => error,
+                false => self.gpu.lose(error.to_string()),
+            })?;
+            self.submission = Some(self.gpu.start([commands]));
+            self.upload.sent();
+            if end == self.runs.len() {
+                break;
             }
-            return (self.gpu.start([encoder.finish()]), uploaded);
+            cost.sync_points += 1;
         }
+        cost.launches = self.runs.len() as u32;
+        cost.lanes = self.runs.iter().map(lanes).sum();
+        cost.sync_points += 1;
+        Ok(cost)
+    }
+
+    fn encode_readback(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        readback: &[(Buffer, Range<usize>)],
+    ) -> u64 {
+        let mut staged = 0;
+        for (buffer, range) in readback {
+            let (offset, size) = (range.start as u64 * 4, range.len() as u64 * 4);
+            let source = &self.buffers[*buffer as usize];
+            encoder.copy_buffer_to_buffer(source, offset, &self.staging, staged, size);
+            staged += size;
+        }
+        staged
     }
 
     fn encoder(&self) -> wgpu::CommandEncoder {
@@ -229,17 +282,9 @@ impl Portable {
         bytes: u64,
         read: impl FnOnce(&[u32]),
     ) -> Result<(), BackendError> {
-        let mapped = Arc::new(Mutex::new(None));
-        let result = Arc::clone(&mapped);
-        self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |mapped| {
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(mapped);
-        });
+        let mapping = Mapping::start(&self.staging, wgpu::MapMode::Read, 0..bytes);
         self.gpu.wait(submission, self.timeout)?;
-        match mapped.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(self.gpu.lose(error.to_string())),
-            None => return Err(self.gpu.lose("the readback was not mapped".to_owned())),
-        }
+        mapping.check(&self.gpu)?;
         let view = self.staging.get_mapped_range(0..bytes);
         let view = view.map_err(|error| self.gpu.lose(error.to_string()))?;
         read(bytemuck::cast_slice(&view));
@@ -254,29 +299,27 @@ impl Backend for Portable {
         &self.info
     }
 
-    fn drain(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
+    fn host(&self) -> &HostRow {
+        &self.host
+    }
+
+    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
         self.gpu.check()?;
-        let uploaded = self.upload(drain);
+        self.upload.clear();
+        self.gather(drain);
         self.plan(drain);
-        // What was refused until now, by whomever, is said now; from the submission on, all that
-        // can happen is that the device is lost.
-        self.gpu.check()?;
-        let (submission, params) = self.submit(drain);
-        let readback_words: usize = drain.readback.iter().map(|(_, range)| range.len()).sum();
-        let readback_bytes = readback_words as u64 * 4;
-        self.read_staging(submission, readback_bytes, |mut words| {
-            for (buffer, range) in drain.readback {
+        self.submit(drain)
+    }
+
+    fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
+        let Some(submission) = self.submission.take() else { return Ok(()) };
+        let words: usize = readback.iter().map(|(_, range)| range.len()).sum();
+        self.read_staging(submission, words as u64 * 4, |mut words| {
+            for (buffer, range) in readback {
                 let (part, rest) = words.split_at(range.len());
-                drain.row.fill(*buffer, range.start, part);
+                self.host.fill(*buffer, range.start, part);
                 words = rest;
             }
-        })?;
-        Ok(Cost {
-            uploaded_bytes: uploaded + params,
-            readback_bytes,
-            launches: self.runs.len() as u32,
-            lanes: self.runs.iter().map(lanes).sum(),
-            sync_points: 1,
         })
     }
 

@@ -6,7 +6,7 @@ use slipring_core::io_queue::{Completion, IoQueueError, MAX_SLOTS, Request};
 impl Driver {
     /// The kernel's requests as of the last dispatch, which become the host's.
     pub fn claim_io(&mut self) -> heapless::Vec<Request, MAX_SLOTS> {
-        let requests = self.host.row().io_queue.claim();
+        let requests = self.backend.host().row().io_queue.claim();
         requests.iter().for_each(|request| self.dirty.io_slot(request.slot));
         requests
     }
@@ -18,7 +18,7 @@ impl Driver {
     /// # Errors
     /// As [`slipring_core::io_queue::IoQueue::complete`].
     pub fn complete_io(&mut self, completions: &[(u32, Completion)]) -> Result<(), IoQueueError> {
-        let row = self.host.row();
+        let row = self.backend.host().row();
         row.io_queue.complete(completions)?;
         for &(io_slot, completion) in completions {
             self.dirty.io_slot(io_slot);
@@ -43,7 +43,7 @@ impl Driver {
     /// # Errors
     /// As [`slipring_core::row::Row::release_io`].
     pub fn release_io(&mut self, io_slot: u32) -> Result<(), IoQueueError> {
-        self.host.row().release_io(io_slot)?;
+        self.backend.host().row().release_io(io_slot)?;
         self.dirty.io_slot(io_slot);
         Ok(())
     }

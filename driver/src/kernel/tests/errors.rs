@@ -210,7 +210,7 @@ fn a_name_of_wgsl_that_the_kernel_uses_is_not_hidden() {
 }
 
 #[test]
-fn a_syntax_error_is_reported_in_the_users_file() {
+fn k6_a_syntax_error_is_reported_in_the_users_file() {
     let error = refuse("fn bad(job: Job) -> u32 {\n    return 1u +;\n}\n");
     let KernelError::Wgsl { place, message } = &error else { panic!("{error}") };
     assert_eq!(*place, at("bad.wgsl", 2, 16));
@@ -218,7 +218,7 @@ fn a_syntax_error_is_reported_in_the_users_file() {
 }
 
 #[test]
-fn a_type_error_is_reported_in_the_users_file() {
+fn k6_a_type_error_is_reported_in_the_users_file() {
     let error = refuse(
         "fn bad(job: Job) -> u32 {\n    let é = 1u; let x: i32 = arg(job, 0u);\n    return 0u;\n}\n",
     );
@@ -228,7 +228,7 @@ fn a_type_error_is_reported_in_the_users_file() {
 }
 
 #[test]
-fn a_validation_error_is_reported_in_the_users_file() {
+fn k6_a_validation_error_is_reported_in_the_users_file() {
     let error = refuse(
         "fn bad(job: Job) -> u32 {\n    if job.count == 1u {\n        return 0u;\n    }\n}\n",
     );
@@ -238,7 +238,7 @@ fn a_validation_error_is_reported_in_the_users_file() {
 }
 
 #[test]
-fn an_unknown_name_is_reported_in_the_users_file() {
+fn k6_an_unknown_name_is_reported_in_the_users_file() {
     let error = refuse("fn bad(job: Job) -> u32 {\n    return missing(job);\n}\n");
     assert_eq!(
         error.to_string(),
