@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
+            // On a terminal, over what there is of the progress bar.
+            let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+            eprintln!("{clear}error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -62,6 +64,9 @@ fn run(path: &std::path::Path) -> Result<usize, Box<dyn Error>> {
         println!("no GPU ({}); running on {}", backend.reason, backend.adapter);
     } else {
         println!("adapter  {} ({}, {})", backend.adapter, backend.reason, backend.backend);
+        if backend.is_cpu {
+            println!("warning  this adapter is a CPU: no GPU was found");
+        }
     }
     driver.write_workspace(0, &tables())?;
 

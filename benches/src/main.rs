@@ -38,7 +38,8 @@ Default release profile, then fat LTO with one codegen unit:
 fn main() -> ExitCode {
     let mut format = Format::Table;
     let mut bench = None;
-    for argument in std::env::args().skip(1) {
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy().into_owned();
         match argument.as_str() {
             "--help" | "-h" => {
                 print!("{HELP}");

@@ -43,6 +43,8 @@ pub struct BackendInfo {
     pub backend: &'static str,
     /// The adapter's name, or that of the twin.
     pub adapter: String,
+    /// Whether a CPU runs the kernel: as the twin, or as a Vulkan device such as llvmpipe.
+    pub is_cpu: bool,
     /// Why this one: what was passed over, and for what reason.
     pub reason: String,
 }

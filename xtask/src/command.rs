@@ -19,7 +19,8 @@ pub fn command(line: &str) -> Command {
         None => panic!("a command line has at least a program"),
     };
     let mut command = Command::new(program);
-    command.args(words).current_dir(root());
+    // For a user without a desktop, Mesa's device chooser complains of a missing display.
+    command.args(words).current_dir(root()).env("NODEVICE_SELECT", "1");
     command
 }
 

@@ -33,6 +33,8 @@ mod readback;
 mod refusal;
 mod ring_rules;
 mod table;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use case::Case;
@@ -73,16 +75,16 @@ impl Tally {
 }
 
 /// Replays every vector of `dir`; fails when a case fails or there is nothing to replay.
-pub fn run(dir: &str) -> ExitCode {
-    let paths = match vector_files(Path::new(dir)) {
+pub fn run(dir: &Path) -> ExitCode {
+    let paths = match vector_files(dir) {
         Ok(paths) => paths,
         Err(reason) => {
-            eprintln!("error: {dir}: {reason}");
+            eprintln!("error: {}: {reason}", dir.display());
             return ExitCode::FAILURE;
         }
     };
     let mut runners: Vec<Box<dyn Runner>> = vec![Box::new(device::TwinRunner)];
-    if std::env::var("SLIPRING_SKIP_GPU").is_ok_and(|value| value == "1") {
+    if crate::skips_gpu() {
         println!("the GPU is left out: SLIPRING_SKIP_GPU=1");
     } else {
         runners.push(Box::new(device::GpuRunner::default()));

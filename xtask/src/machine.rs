@@ -44,6 +44,13 @@ fn missing() -> Result<Vec<String>, String> {
         lines.push("apt-get update".to_owned());
         lines.push(format!("apt-get install --yes --no-install-recommends {}", packages.join(" ")));
     }
+    if !in_path("rustup") {
+        return Err(
+            "the checks need rustup, for its bare-metal targets: https://rustup.rs\n\n    \
+             curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\n"
+                .to_owned(),
+        );
+    }
     let sysroot = read(&mut command("rustc --print sysroot"))?;
     let installed = Path::new(sysroot.trim()).join("lib/rustlib");
     let targets: Vec<&str> = BARE_METAL
@@ -69,18 +76,22 @@ fn missing_packages() -> Vec<&'static str> {
             .into_iter()
             .any(|folder| holds(folder, "VkLayer_khronos_validation"));
     let loader = library_folders().iter().any(|folder| holds(folder, "libvulkan.so.1"));
-    let qemu = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|folder| folder.join("qemu-system-arm").is_file())
-    });
     [
         ("mesa-vulkan-drivers", driver),
         ("vulkan-validationlayers", validation),
         ("libvulkan1", loader),
-        ("qemu-system-arm", qemu),
+        ("qemu-system-arm", in_path("qemu-system-arm")),
     ]
     .into_iter()
     .filter_map(|(package, present)| (!present).then_some(package))
     .collect()
+}
+
+/// Whether there is a program of this name.
+fn in_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
 }
 
 /// Whether a folder has an entry whose name begins so.

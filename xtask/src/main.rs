@@ -12,6 +12,7 @@ mod machine;
 mod no_panic;
 mod size;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -23,14 +24,23 @@ usage: cargo xtask COMMAND
   fuzz-programs N [--seed S]
                     N random programs on the CPU twin and the GPU, compared word by word
   size [--json]     instructions, flash, stack and panics of core's calls on a Cortex-M3
+
+SLIPRING_SKIP_GPU=1 leaves out what needs a GPU, and says so.
 ";
+
+/// Whether what needs a GPU is to be left out.
+fn skips_gpu() -> bool {
+    std::env::var("SLIPRING_SKIP_GPU").is_ok_and(|value| value == "1")
+}
 
 /// What a command ends with; the error is for the reader of a terminal.
 type Outcome = Result<(), String>;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // A path may be no UTF-8: it is taken from `arguments`.
+    let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let words: Vec<&str> = words.iter().map(|word| &**word).collect();
     let wants_help = words.iter().any(|word| matches!(*word, "help" | "--help" | "-h"));
     let outcome = match words.as_slice() {
         words if words.is_empty() || wants_help => {
@@ -38,23 +48,22 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["demo"] => demo::run_demo(None),
-        ["demo", file] => demo::run_demo(Some(file)),
+        ["demo", _] => demo::run_demo(Some(arguments[1].as_ref())),
         ["check"] => check::run_steps(),
         #[cfg(feature = "golden")]
-        ["golden", dir] => return golden::run(dir),
+        ["golden", _] => return golden::run(arguments[1].as_ref()),
         #[cfg(not(feature = "golden"))]
-        ["golden", dir] => {
+        ["golden", _] => {
             let mut golden =
                 command::command("cargo run --quiet --package xtask --features golden -- golden");
-            command::in_callers_folder(&mut golden).and_then(|golden| {
-                command::run_quietly(golden.arg(dir).env("NODEVICE_SELECT", "1"))
-            })
+            command::in_callers_folder(&mut golden)
+                .and_then(|golden| command::run_quietly(golden.arg(&arguments[1])))
         }
         ["fuzz-programs", programs] => fuzz_programs::fuzz(programs, "1"),
         ["fuzz-programs", programs, "--seed", seed] => fuzz_programs::fuzz(programs, seed),
         ["size"] => size::run(false),
         ["size", "--json"] => size::run(true),
-        _ => Err(format!("no such command: {}\n\n{USAGE}", arguments.join(" "))),
+        _ => Err(format!("no such command: {}\n\n{USAGE}", words.join(" "))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -74,6 +74,9 @@ fn print_table(costs: &[Cost]) {
 fn check_bars(costs: &[Cost]) -> Result<(), String> {
     for cost in costs {
         let Cost { item, panics, .. } = cost;
+        if cost.flash_bytes == 0 {
+            return Err(format!("{item}: there is no such call in the image"));
+        }
         if *panics > 0 {
             return Err(format!("{item}: {panics} panic paths; `cargo xtask check` names them"));
         }

@@ -39,7 +39,7 @@ impl Cpu {
             device,
             handlers,
             workspace,
-            info: BackendInfo { backend: "twin", adapter, reason },
+            info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
         })
     }
 }

@@ -124,6 +124,7 @@ impl Portable {
         let info = BackendInfo {
             backend: "portable",
             adapter: gpu.info().name.clone(),
+            is_cpu,
             reason: gpu.reason().to_owned(),
         };
         let in_budget = DISPATCH_ITERATIONS / kernel.iterations_per_look().max(1);

@@ -104,7 +104,7 @@ impl<'a> Case<'a> {
         let mut values = Map::new();
         let mut shown = Shown::new(Ok(Value::Null));
         for (name, value) in fields {
-            if is_whole_buffer(name) || is_buffer(value) {
+            if is_whole_buffer(name) || is_buffer(name, value) {
                 shown.buffers.insert(name.clone(), self.after(name, value)?);
             } else {
                 values.insert(name.clone(), value.clone());
@@ -141,7 +141,7 @@ pub fn as_u32s(value: &Value) -> Option<Vec<u32>> {
 
 /// Bytes of the buffers that vectors call "empty".
 fn empty_len(field: &str) -> Option<usize> {
-    match field {
+    match field.trim_end_matches("_after") {
         "debug_log" => Some(1028),
         "io_queue" => Some(2048),
         _ => None,
@@ -155,9 +155,13 @@ fn as_run(value: &Value) -> Option<(usize, &str)> {
     }
 }
 
-fn is_buffer(value: &Value) -> bool {
-    let runs = value.as_array();
-    value.is_string() || runs.is_some_and(|runs| runs.first().is_some_and(|r| as_run(r).is_some()))
+/// Whether a field of `ok` is a buffer; one of no runs is told by its name.
+fn is_buffer(name: &str, value: &Value) -> bool {
+    let Some(runs) = value.as_array() else { return value.is_string() };
+    match runs.first() {
+        Some(run) => as_run(run).is_some(),
+        None => ["control", "ring", "debug_log", "io_queue"].contains(&name),
+    }
 }
 
 fn buffer(field: &str, value: &Value) -> Result<Vec<u8>, String> {

@@ -12,7 +12,7 @@ const NOT_OURS: [(&str, &str); 4] = [
     ("scheduler.STARVATION_THRESHOLD", "item 6: no level can starve another"),
     ("scheduler.TENANT_FAIRNESS_THRESHOLD", "item 5: a tenant has a quota"),
     ("task.", "we have no tasks"),
-    ("tenant.", "our tenant table has no registry"),
+    ("tenant.", "item 5: our tenant table has no registry"),
 ];
 
 pub fn constant(case: &Case<'_>) -> Outcome {
@@ -38,7 +38,7 @@ fn value(name: &str) -> Option<u64> {
         "io" | "io_word" | "io_op" | "io_status" => io_value(area, name),
         "scheduler" if name == "PRIORITY_LEVELS" => Some(slot::LEVELS as u64),
         "scheduler" if name.starts_with("PRIORITY_") => control_value(name),
-        "priority" | "scheduler.priority" => slot_value(&format!("PRIORITY_{name}")),
+        "priority" => slot_value(&format!("PRIORITY_{name}")),
         _ => None,
     }
 }

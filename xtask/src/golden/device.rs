@@ -4,11 +4,12 @@ use super::Outcome;
 use super::bytes::{Bytes, set_word};
 use super::case::Case;
 use super::device_rules::{DeviceRules, ITEMS};
-use super::verdict::{Ours, Shown, judge};
+use super::verdict::{Ours, Shown, Verdict, judge};
 use serde_json::json;
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::partition::Partitions;
 use slipring_core::row::Row;
+use slipring_core::slot::WORDS as SLOT_WORDS;
 use slipring_core::twin::{Twin, no_handlers};
 use slipring_core::words::from_bytes;
 use slipring_driver::{BackendChoice, Driver, Kernel, LaneOrder};
@@ -96,9 +97,18 @@ pub fn replay(case: &Case<'_>, runner: &mut dyn Runner) -> Outcome {
         let bytes = case.bytes(input)?;
         *words = from_bytes(buffer, bytes.get()).map_err(|error| error.to_string())?.to_vec();
     }
-    let geometry = geometry(case.u32("slots")?, &before)?;
+    if let Some(item) = misfit(&before) {
+        return Ok(Verdict::by_item(item));
+    }
+    let lanes = case.u32("slots")?;
+    let geometry = geometry(lanes, &before)?;
     let mut after = before.clone();
-    runner.run(geometry, &mut after, passes)?;
+    // There is a lane for each of the first slots; the others are nobody's.
+    let idle = after[Buffer::Ring as usize].split_off(SLOT_WORDS * lanes as usize);
+    if lanes > 0 {
+        runner.run(geometry, &mut after, passes)?;
+    }
+    after[Buffer::Ring as usize].extend(&idle);
 
     let mut expected = case.shown()?;
     for result in RESULTS {
@@ -113,7 +123,10 @@ pub fn replay(case: &Case<'_>, runner: &mut dyn Runner) -> Outcome {
         ours = ours.with(result, &bytes);
     }
     judge(&expected, &ours, &ITEMS, |items| {
-        let row = DeviceRules::new(before.clone(), items).drained(passes);
+        let mut row = before.clone();
+        let idle = row[Buffer::Ring as usize].split_off(SLOT_WORDS * lanes as usize);
+        row = DeviceRules::new(row, items).drained(passes);
+        row[Buffer::Ring as usize].extend(&idle);
         let shown = Shown::new(Ok(json!({})));
         results(&row)
             .into_iter()
@@ -121,9 +134,23 @@ pub fn replay(case: &Case<'_>, runner: &mut dyn Runner) -> Outcome {
     })
 }
 
-/// The geometry of the buffers, which must have `slots`.
+/// The item by which ours refuses the lengths, where the reference does not look at them.
+fn misfit(row: &Words) -> Option<u8> {
+    let [_, _, debug_log, io_queue] = row.each_ref().map(Vec::len);
+    match (debug_log % 4, io_queue) {
+        (_, 0) => Some(22),
+        (1, _) => None,
+        _ => Some(21),
+    }
+}
+
+/// The geometry of the buffers, with a ring of `slots`, of which there must be as many.
 fn geometry(slots: u32, row: &Words) -> Result<Geometry, String> {
-    let [control, ring, debug_log, io_queue] = row.each_ref().map(Vec::len);
+    let [control, words, debug_log, io_queue] = row.each_ref().map(Vec::len);
+    let ring = SLOT_WORDS * slots as usize;
+    if ring > words || words % SLOT_WORDS != 0 {
+        return Err(format!("{slots} slots in a ring of {words} words"));
+    }
     let observables = control.checked_sub(160).ok_or("control has fewer than 160 words")?;
     let (records, io_slots) = (debug_log / 4, io_queue / 8);
     let geometry = Geometry::new(slots, observables as u32, records as u32, io_slots as u32);

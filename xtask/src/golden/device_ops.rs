@@ -137,8 +137,13 @@ impl DeviceRules {
         if !self.has(from, words) {
             return RANGE;
         }
-        for index in 0..words {
-            self.set(to.wrapping_add(index), self.load(from.wrapping_add(index)));
+        // Only the steps that write a word that is there, in their order.
+        let targets = 0..self.control.len() as u32;
+        let steps = targets.map(|word| word.wrapping_sub(to)).filter(|step| *step < words);
+        let mut steps: Vec<u32> = steps.collect();
+        steps.sort_unstable();
+        for step in steps {
+            self.set(to.wrapping_add(step), self.load(from.wrapping_add(step)));
         }
         End::Done
     }
@@ -147,15 +152,16 @@ impl DeviceRules {
         let cursor = self.debug_log[0];
         if self.items.has(10) {
             self.debug_log[0] = cursor.saturating_add(4).min(0xFFFF_FFFC).max(cursor);
-            if u64::from(cursor) + 5 > self.debug_log.len() as u64 {
-                return End::Done;
-            }
         } else {
             self.debug_log[0] = cursor.wrapping_add(4);
         }
         let base = cursor.wrapping_add(1);
-        // The bound is the default length, and the sum wraps.
-        if base.wrapping_add(4) <= 257 {
+        let fits = match self.items.has(10) {
+            true => u64::from(cursor) + 5 <= self.debug_log.len() as u64,
+            // The bound is the default length, and the sum wraps.
+            false => base.wrapping_add(4) <= 257,
+        };
+        if fits {
             for (index, value) in (0..).zip(record) {
                 if let Some(word) = self.debug_log.get_mut(base.wrapping_add(index) as usize) {
                     *word = value;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Not an item but section 1: a status is compared by its low byte, the bits above carry an IO
-/// slot or a fault code. The reference compares the whole word.
+/// Section 1 with items 11 and 23: a status is compared by its low byte, the bits above carry an
+/// IO slot or a fault code. The reference compares the whole word.
 pub const STATUS_BYTE: u8 = 0;
 
 /// A set of items.
@@ -36,7 +36,7 @@ impl fmt::Display for Items {
         for (index, item) in self.iter().enumerate() {
             let and = if index > 0 { "; " } else { "" };
             match item {
-                STATUS_BYTE => write!(f, "{and}section 1 ({})", says(item))?,
+                STATUS_BYTE => write!(f, "{and}items 11 and 23 ({})", says(item))?,
                 _ => write!(f, "{and}item {item} ({})", says(item))?,
             }
         }
@@ -47,7 +47,7 @@ impl fmt::Display for Items {
 /// What an item changes, in a few words.
 fn says(item: u8) -> &'static str {
     match item {
-        STATUS_BYTE => "a status is compared by its low byte",
+        STATUS_BYTE => "a status has an IO slot or a fault code above its low byte",
         2 => "tenants from 29 on are FAULT, word 2 is never read",
         3 => "bad control indices are FAULT(range) or FAULT(protected)",
         4 => "an opcode that nobody runs is FAULT(opcode)",

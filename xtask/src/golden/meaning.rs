@@ -174,7 +174,9 @@ fn is_queue_full(why: &str, refusal: &Refusal) -> bool {
         ("io_zero_slots", Layout(error)) => *error == LayoutError::NoIoSlots,
         // A readback is compared with the longest queue that there is.
         ("io_too_many_slots", Layout(error)) => match *error {
-            LayoutError::WrongLength { buffer: IoQueue, words, expected: 512 } => words > 512,
+            LayoutError::WrongLength { buffer: IoQueue, words, expected: 512 } => {
+                words > 512 && words.is_multiple_of(8)
+            }
             error => is_too_many(&error, IoQueue, 64),
         },
         ("io_slot_out_of_range", Refusal::IoQueue(error)) => {
