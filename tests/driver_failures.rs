@@ -2,7 +2,7 @@
 
 mod gpu;
 
-use gpu::open_gpu;
+use gpu::on_gpu;
 use slipring_core::layout::{Buffer, Geometry, LayoutError};
 use slipring_core::opcode;
 use slipring_core::publisher::Outcome;
@@ -26,15 +26,16 @@ fn geometry(slots: u32) -> Geometry {
 
 #[test]
 fn a_lost_device_is_said_on_every_call_and_nothing_is_forgotten() {
-    let Some(mut driver) = open_gpu(Driver::builder(kernel(), geometry(4))) else { return };
-    let ticket = driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
-    driver.gpu().unwrap().device().destroy();
-    let lost = |error| matches!(error, DriverError::Backend(BackendError::Lost { .. }));
-    assert!(lost(driver.dispatch(&Readback::none()).unwrap_err()));
-    assert!(lost(driver.dispatch(&Readback::none()).unwrap_err()));
-    assert!(lost(driver.write_workspace(0, &[1]).unwrap_err()));
-    assert!(lost(driver.read_workspace(0, &mut [1]).unwrap_err()));
-    assert_eq!(driver.outcome(ticket), Outcome::Pending);
+    on_gpu(Driver::builder(kernel(), geometry(4)), |driver| {
+        let ticket = driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
+        driver.gpu().unwrap().device().destroy();
+        let lost = |error| matches!(error, DriverError::Backend(BackendError::Lost { .. }));
+        assert!(lost(driver.dispatch(&Readback::none()).unwrap_err()));
+        assert!(lost(driver.dispatch(&Readback::none()).unwrap_err()));
+        assert!(lost(driver.write_workspace(0, &[1]).unwrap_err()));
+        assert!(lost(driver.read_workspace(0, &mut [1]).unwrap_err()));
+        assert_eq!(driver.outcome(ticket), Outcome::Pending);
+    });
 }
 
 /// A handler that makes as many rounds as its argument says, up to `rounds`.
@@ -52,43 +53,59 @@ fn a_drain_that_takes_too_long_is_a_loss_and_is_not_run_again() {
     // Work for a good second on llvmpipe: it is not over at the first look, whatever the machine.
     let (slots, rounds) = (8192, 40_000);
     let builder = Driver::builder(spin(rounds), geometry(slots)).timeout(Duration::ZERO);
-    let Some(mut driver) = open_gpu(builder) else { return };
-    let args = [rounds];
-    let long = Job::new(0x100, &args);
-    let tickets: Vec<_> = (0..slots).map(|_| driver.publish(&long).unwrap()).collect();
-    let error = driver.dispatch(&Readback::none()).unwrap_err();
-    assert_eq!(error, DriverError::Backend(BackendError::Timeout { timeout_ms: 0 }));
-    let error = driver.dispatch(&Readback::none()).unwrap_err();
-    assert!(matches!(error, DriverError::Backend(BackendError::Lost { .. })), "{error}");
-    assert!(tickets.iter().all(|&ticket| driver.outcome(ticket) == Outcome::Pending));
+    on_gpu(builder, |driver| {
+        let args = [rounds];
+        let long = Job::new(0x100, &args);
+        let tickets: Vec<_> = (0..slots).map(|_| driver.publish(&long).unwrap()).collect();
+        let error = driver.dispatch(&Readback::none()).unwrap_err();
+        assert_eq!(error, DriverError::Backend(BackendError::Timeout { timeout_ms: 0 }));
+        let error = driver.dispatch(&Readback::none()).unwrap_err();
+        assert!(matches!(error, DriverError::Backend(BackendError::Lost { .. })), "{error}");
+        // Where the row is the GPU's own, a job may be seen to end all the same.
+        let is_mapped = driver.backend().backend == "mapped";
+        let outcomes = tickets.iter().map(|&ticket| driver.outcome(ticket));
+        let mut outcomes = outcomes.filter(|outcome| *outcome != Outcome::Pending);
+        match is_mapped {
+            true => assert!(outcomes.all(|outcome| outcome == Outcome::Done)),
+            false => assert_eq!(outcomes.next(), None),
+        }
+    });
 }
 
 #[test]
 fn a_refused_workspace_write_says_so_at_once() {
-    let Some(mut driver) = open_gpu(Driver::builder(kernel(), geometry(4))) else { return };
-    driver.workspace().unwrap().destroy();
-    let refused = driver.write_workspace(0, &[1]).unwrap_err();
-    assert!(matches!(refused, DriverError::Backend(BackendError::Refused { .. })), "{refused}");
+    on_gpu(Driver::builder(kernel(), geometry(4)), |driver| {
+        driver.workspace().unwrap().destroy();
+        let written = driver.write_workspace(0, &[1]);
+        match driver.backend().backend {
+            // A mapped workspace is no buffer of wgpu's: what a user does to theirs is theirs.
+            "mapped" => assert_eq!(written, Ok(())),
+            _ => {
+                assert!(matches!(written, Err(DriverError::Backend(BackendError::Refused { .. }))));
+            }
+        }
+    });
 }
 
 #[test]
 fn a_refused_dispatch_has_run_nothing_and_the_next_one_runs_it_once() {
-    let Some(mut driver) = open_gpu(Driver::builder(kernel(), geometry(4))) else { return };
-    driver.publish(&Job::new(opcode::ATOMIC_ADD, &[1, 160])).unwrap();
-    // A user's own call, which the device refuses: told by whichever call comes next.
-    let _ = driver.gpu().unwrap().device().create_buffer(&wgpu::BufferDescriptor {
-        label: Some("too large"),
-        size: 1 << 60,
-        usage: wgpu::BufferUsages::STORAGE,
-        mapped_at_creation: false,
+    on_gpu(Driver::builder(kernel(), geometry(4)), |driver| {
+        driver.publish(&Job::new(opcode::ATOMIC_ADD, &[1, 160])).unwrap();
+        // A user's own call, which the device refuses: told by whichever call comes next.
+        let _ = driver.gpu().unwrap().device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("too large"),
+            size: 1 << 60,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        let refused = driver.dispatch(&Readback::all()).unwrap_err();
+        assert!(refused.to_string().contains("too large"), "{refused}");
+        assert_eq!(driver.row().control.observable(0), Ok(0));
+        for done in [1, 0] {
+            assert_eq!(driver.dispatch(&Readback::all()).unwrap().done, done);
+            assert_eq!(driver.row().control.observable(0), Ok(1));
+        }
     });
-    let refused = driver.dispatch(&Readback::all()).unwrap_err();
-    assert!(refused.to_string().contains("too large"), "{refused}");
-    assert_eq!(driver.row().control.observable(0), Ok(0));
-    for done in [1, 0] {
-        assert_eq!(driver.dispatch(&Readback::all()).unwrap().done, done);
-        assert_eq!(driver.row().control.observable(0), Ok(1));
-    }
 }
 
 #[test]

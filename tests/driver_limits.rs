@@ -10,11 +10,12 @@ use slipring_core::opcode;
 use slipring_core::packed::{Op, Payload};
 use slipring_core::ring::{Job, Ring};
 use slipring_driver::kernel::LLVMPIPE_ITERATIONS;
-use slipring_driver::{Driver, Handler, Kernel};
+use slipring_driver::{BackendChoice, Driver, Handler, Kernel};
 
 const OBSERVABLE: u32 = word::OBSERVABLES as u32;
 
 /// A row in host memory, as the byte path takes it.
+#[derive(Clone)]
 struct Rows {
     geometry: Geometry,
     words: [Vec<u32>; 4],
@@ -31,8 +32,8 @@ impl Rows {
         Ring::new(&mut self.words[1][..]).unwrap().publish(slot, job).unwrap();
     }
 
-    fn drain(&mut self, kernel: Kernel) {
-        let mut driver = gpu::open(Driver::builder(kernel, self.geometry));
+    fn drain(&mut self, kernel: Kernel, choice: BackendChoice) {
+        let mut driver = gpu::open(Driver::builder(kernel, self.geometry), choice);
         let before = self.words.clone();
         let inputs = before.each_ref().map(|words| bytemuck::cast_slice(words));
         let mut outputs = self.words.each_mut().map(|words| bytemuck::cast_slice_mut(words));
@@ -49,14 +50,16 @@ fn k5_the_debug_cursor_saturates_with_many_lanes() {
     if gpu::is_skipped() {
         return;
     }
-    let mut row = Rows::new(Geometry::of_slots(128, 0).unwrap());
-    row.words[2][0] = CURSOR_MAX - 4 * 100;
-    for slot in 0..128 {
-        row.publish(slot, &Job::new(opcode::PRINTF, &[1, 1, 1]));
+    for choice in gpu::GPU {
+        let mut row = Rows::new(Geometry::of_slots(128, 0).unwrap());
+        row.words[2][0] = CURSOR_MAX - 4 * 100;
+        for slot in 0..128 {
+            row.publish(slot, &Job::new(opcode::PRINTF, &[1, 1, 1]));
+        }
+        row.drain(Kernel::builder().build().unwrap(), choice);
+        assert_eq!(row.words[2][0], CURSOR_MAX);
+        assert!(row.words[2][1..].iter().all(|word| *word == 0));
     }
-    row.drain(Kernel::builder().build().unwrap());
-    assert_eq!(row.words[2][0], CURSOR_MAX);
-    assert!(row.words[2][1..].iter().all(|word| *word == 0));
 }
 
 /// A handler whose only loop makes `arg 0` rounds, and counts them in observable `arg 1`.
@@ -110,7 +113,10 @@ fn a_kernel_that_just_fits_llvmpipe_loses_no_iteration() {
         row.publish(vector + 6, &Job::new(opcode::PRINTF, &[]));
     }
     row.words[0][word::OBSERVABLES + 8191] = 5;
-    row.drain(build(long));
-    assert_eq!([0, 1, 2].map(|index| row.observable(index)), [8 * long, 64_000, 96_000]);
-    assert_eq!(row.observable(3 * 4096 - 1), 5);
+    for choice in gpu::GPU {
+        let mut row = row.clone();
+        row.drain(build(long), choice);
+        assert_eq!([0, 1, 2].map(|index| row.observable(index)), [8 * long, 64_000, 96_000]);
+        assert_eq!(row.observable(3 * 4096 - 1), 5);
+    }
 }

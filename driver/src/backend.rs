@@ -1,15 +1,20 @@
 //! Backends: where the kernel runs.
 
 mod cpu;
+mod mapped;
+mod plan;
 mod portable;
+mod staging;
 
 pub(crate) use cpu::Cpu;
-pub(crate) use portable::{Options as PortableOptions, Portable};
+pub(crate) use mapped::Mapped;
+pub(crate) use portable::Portable;
 
 use crate::host_row::HostRow;
 use crate::work::WorkList;
-use slipring_core::layout::Buffer;
+use slipring_core::layout::{Buffer, Geometry};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Why a backend could not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +44,8 @@ impl BackendError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackendInfo {
-    /// `portable` (safe wgpu) or `twin` (the kernel on the CPU).
+    /// `mapped` (memory that host and GPU share), `portable` (safe wgpu) or `twin` (the kernel on
+    /// the CPU).
     pub backend: &'static str,
     /// The adapter's name, or that of the twin.
     pub adapter: String,
@@ -58,6 +64,15 @@ pub enum LaneOrder {
     /// One lane that walks the slots in the twin's order. Slow; it gives a defined result to
     /// jobs whose effects race.
     Serial,
+}
+
+/// What a row on a GPU is made of.
+pub(crate) struct Options {
+    pub(crate) geometry: Geometry,
+    pub(crate) workspace_words: usize,
+    pub(crate) order: LaneOrder,
+    pub(crate) validation: bool,
+    pub(crate) timeout: Duration,
 }
 
 /// One drain, as a backend sees it.
@@ -87,6 +102,11 @@ pub(crate) trait Backend: Send {
     /// The row that the host publishes into and looks at: the source of uploads, the target of
     /// readback.
     fn host(&self) -> &HostRow;
+
+    /// Whether the host's row is the device's, so that nothing is uploaded and read back.
+    fn shares_row(&self) -> bool {
+        false
+    }
 
     /// Uploads and starts a drain. When the device refuses, nothing has run.
     fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError>;

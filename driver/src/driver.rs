@@ -268,8 +268,13 @@ impl Driver {
         let geometry = self.backend.host().geometry();
         readback.check(geometry)?;
         self.work.sort();
-        self.list_readback(readback);
-        let (uploads, work, readback) = (self.dirty.uploads(), &self.work, &self.readback[..]);
+        self.readback.clear();
+        let mut uploads = &[][..];
+        if !self.backend.shares_row() {
+            self.list_readback(readback);
+            uploads = self.dirty.uploads();
+        }
+        let (work, readback) = (&self.work, &self.readback[..]);
         let cost = self.backend.start(&Drain { uploads, work, readback })?;
         self.backend.finish(readback)?;
         self.dirty.clear();
@@ -305,7 +310,6 @@ impl Driver {
     /// driver needs them itself; then what the caller asked for.
     fn list_readback(&mut self, readback: &Readback) {
         let geometry = self.backend.host().geometry();
-        self.readback.clear();
         readback.extend(geometry, self.uses_io, &mut self.readback);
         if readback.whole_ring() {
             return;

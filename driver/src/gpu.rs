@@ -74,6 +74,8 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     reason: String,
     trouble: Arc<Mutex<Trouble>>,
+    /// Held by whoever submits: wgpu's queue and Vulkan's are one.
+    order: Arc<Mutex<()>>,
 }
 
 impl Gpu {
@@ -137,7 +139,7 @@ impl Gpu {
         if !passed_over.is_empty() {
             reason = format!("{reason}; passed over {}", passed_over.join("; "));
         }
-        Ok(Self { device, queue, info, reason, trouble })
+        Ok(Self { device, queue, info, reason, trouble, order: Arc::default() })
     }
 
     /// The device, to make resources of one's own.
@@ -163,7 +165,7 @@ impl Gpu {
         &self,
         commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
     ) -> Result<wgpu::SubmissionIndex, BackendError> {
-        let index = self.queue.submit(commands);
+        let index = self.start(commands);
         self.check().map(|()| index)
     }
 
@@ -172,7 +174,17 @@ impl Gpu {
         &self,
         commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
     ) -> wgpu::SubmissionIndex {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         self.queue.submit(commands)
+    }
+
+    /// The right to submit, for those who go around wgpu.
+    pub(crate) fn order(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.order)
+    }
+
+    pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
     /// Writes bytes (a multiple of 4) ahead of the next submission.
@@ -221,6 +233,12 @@ impl Gpu {
         }
         self.check_lost()?;
         refused.map_or(Ok(()), |message| Err(BackendError::Refused { message }))
+    }
+
+    /// [`Gpu::check`], with what only a poll finds out: that a user has destroyed the device.
+    pub(crate) fn poll_and_check(&self) -> Result<(), BackendError> {
+        let _ = self.device.poll(wgpu::PollType::Poll);
+        self.check()
     }
 
     fn check_lost(&self) -> Result<(), BackendError> {

@@ -1,21 +1,34 @@
 //! The host's copy of a row: what the caller publishes into and reads results from.
 
+use crate::vulkan::Allocation;
 use slipring_core::layout::{Buffer, Geometry, LayoutError};
 use slipring_core::row::Row;
 use slipring_core::words;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Four buffers of a geometry, allocated once.
-#[derive(Debug)]
 pub(crate) struct HostRow {
     geometry: Geometry,
-    buffers: [Box<[AtomicU32]>; 4],
+    memory: Memory,
+}
+
+/// Where the words lie.
+enum Memory {
+    Own([Box<[AtomicU32]>; 4]),
+    /// Each of them mapped.
+    Mapped([Allocation; 4]),
 }
 
 impl HostRow {
+    /// A row in memory of its own, all zero.
     pub(crate) fn new(geometry: Geometry) -> Self {
         let zeroed = |buffer| (0..geometry.words(buffer)).map(|_| AtomicU32::new(0)).collect();
-        Self { geometry, buffers: Buffer::ALL.map(zeroed) }
+        Self { geometry, memory: Memory::Own(Buffer::ALL.map(zeroed)) }
+    }
+
+    /// A row in memory that the GPU shares, each buffer of the geometry's length.
+    pub(crate) fn mapped(geometry: Geometry, buffers: [Allocation; 4]) -> Self {
+        Self { geometry, memory: Memory::Mapped(buffers) }
     }
 
     pub(crate) fn geometry(&self) -> Geometry {
@@ -23,13 +36,18 @@ impl HostRow {
     }
 
     pub(crate) fn row(&self) -> Row<'_, AtomicU32> {
-        let [control, ring, debug_log, io_queue] = &self.buffers;
-        Row::new(self.geometry, &control[..], &ring[..], &debug_log[..], &io_queue[..])
+        let [control, ring, debug_log, io_queue] = Buffer::ALL.map(|buffer| self.words(buffer));
+        Row::new(self.geometry, control, ring, debug_log, io_queue)
             .expect("every length comes from the geometry")
     }
 
     pub(crate) fn words(&self, buffer: Buffer) -> &[AtomicU32] {
-        &self.buffers[buffer as usize]
+        match &self.memory {
+            Memory::Own(buffers) => &buffers[buffer as usize],
+            Memory::Mapped(buffers) => {
+                buffers[buffer as usize].mapped().expect("allocated as memory that the host reads")
+            }
+        }
     }
 
     /// Overwrites `buffer` from word `first` on.

@@ -79,6 +79,14 @@ pub mod binding {
     pub const RUN: u32 = 6;
 }
 
+/// One of [`Kernel::ENTRIES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Drain,
+    Serial,
+    Fence,
+}
+
 /// A checked kernel.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -101,6 +109,9 @@ impl Kernel {
     pub const RUN_BYTES: u64 = 16;
     /// A work list entry is `level << ENTRY_LEVEL_SHIFT | slot`.
     pub const ENTRY_LEVEL_SHIFT: u32 = abi::ENTRY_LEVEL_SHIFT;
+
+    /// The entry points, in the order of [`Entry`].
+    pub(crate) const ENTRIES: [&str; 3] = [Self::DRAIN, Self::DRAIN_SERIAL, Self::FENCE];
 
     /// Starts a kernel of the built-in opcodes.
     pub fn builder() -> KernelBuilder {

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod open;
 pub mod readback;
 pub mod stats;
+mod vulkan;
 mod work;
 
 pub use backend::{BackendError, BackendInfo, LaneOrder};

@@ -1,6 +1,6 @@
 //! Opening a driver: what it is made of, and what can be wrong with that.
 
-use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Portable, PortableOptions};
+use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Mapped, Options, Portable};
 use crate::driver::Driver;
 use crate::gpu::GpuError;
 use crate::kernel::{IterationError, Kernel};
@@ -37,6 +37,9 @@ pub enum OpenError {
     /// No GPU.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// Raw Vulkan, which mapped memory needs, is not to be had.
+    #[error("mapped memory is not available on this device: {reason}")]
+    NotMapped { reason: String },
     /// The kernel's loops do not fit the device.
     #[error(transparent)]
     Iterations(#[from] IterationError),
@@ -54,6 +57,8 @@ pub enum BackendChoice {
     /// The best GPU that runs the kernel, or else the twin; [`Driver::backend`] says why.
     #[default]
     Auto,
+    /// Memory that host and GPU share, on Vulkan 1.2 or later, or an error.
+    Mapped,
     /// Safe wgpu, or an error.
     Portable,
     /// The kernel's twin on the CPU.
@@ -173,27 +178,40 @@ impl DriverBuilder {
     }
 
     fn open_backend(&self) -> Result<Box<dyn Backend>, OpenError> {
-        let twin = |reason: String| -> Result<Box<dyn Backend>, OpenError> {
-            let cpu = Cpu::new(&self.kernel, self.geometry, self.workspace_words, reason.clone());
-            Ok(Box::new(cpu.map_err(|function| OpenError::NoCpuTwin { function, reason })?))
-        };
-        if self.choice == BackendChoice::Twin {
-            return twin("chosen".to_owned());
-        }
-        let options = PortableOptions {
+        let options = Options {
             geometry: self.geometry,
             workspace_words: self.workspace_words,
             order: self.order,
             validation: self.validation,
             timeout: self.timeout,
         };
-        match Portable::open(&self.kernel, &options) {
-            Ok(portable) => Ok(Box::new(portable)),
-            Err(error) if self.choice == BackendChoice::Auto => {
-                tracing::warn!(%error, "the kernel runs on its CPU twin");
-                twin(error.to_string())
-            }
-            Err(error) => Err(error),
+        let mapped = || Mapped::open(&self.kernel, &options).map(boxed);
+        let portable = || Portable::open(&self.kernel, &options).map(boxed);
+        match self.choice {
+            BackendChoice::Mapped => mapped(),
+            BackendChoice::Portable => portable(),
+            BackendChoice::Twin => self.open_twin("chosen".to_owned()),
+            BackendChoice::Auto => mapped()
+                .or_else(|error| match error {
+                    OpenError::NotMapped { reason } => {
+                        tracing::warn!(reason, "the GPU's memory is not mapped");
+                        portable()
+                    }
+                    error => Err(error),
+                })
+                .or_else(|error| {
+                    tracing::warn!(%error, "the kernel runs on its CPU twin");
+                    self.open_twin(error.to_string())
+                }),
         }
     }
+
+    fn open_twin(&self, reason: String) -> Result<Box<dyn Backend>, OpenError> {
+        let cpu = Cpu::new(&self.kernel, self.geometry, self.workspace_words, reason.clone());
+        cpu.map(boxed).map_err(|function| OpenError::NoCpuTwin { function, reason })
+    }
+}
+
+fn boxed(backend: impl Backend + 'static) -> Box<dyn Backend> {
+    Box::new(backend)
 }

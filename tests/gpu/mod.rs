@@ -74,15 +74,18 @@ impl Drop for Checked {
     }
 }
 
+/// The backends that run on a GPU.
+pub const GPU: [BackendChoice; 2] = [BackendChoice::Mapped, BackendChoice::Portable];
+
 /// Opens a driver on the GPU with the validation layer on.
-pub fn open(builder: DriverBuilder) -> Checked {
+pub fn open(builder: DriverBuilder, choice: BackendChoice) -> Checked {
     static LISTEN: Once = Once::new();
     LISTEN.call_once(|| {
         log::set_logger(&Listener).expect("no other logger is installed");
         // wgpu asks the layer only for what the logger's level lets through.
         log::set_max_level(log::LevelFilter::Warn);
     });
-    match builder.backend(BackendChoice::Portable).validation(true).open() {
+    match builder.backend(choice).validation(true).open() {
         Ok(driver) => driver.into(),
         Err(error) => panic!("{error}\nSLIPRING_SKIP_GPU=1 skips the tests that need a GPU"),
     }
@@ -99,15 +102,21 @@ pub fn assert_no_messages() {
     assert!(messages.is_empty(), "Vulkan complained:\n{}", messages.join("\n"));
 }
 
-/// Runs `check` on the twin, and on the GPU with the validation layer on.
-pub fn both(builder: DriverBuilder, check: impl Fn(&mut Driver)) {
+/// Runs `check` on the twin, and on every GPU backend with the validation layer on.
+pub fn everywhere(builder: DriverBuilder, check: impl Fn(&mut Driver)) {
     check(&mut builder.clone().backend(BackendChoice::Twin).open().unwrap());
-    if let Some(mut driver) = open_gpu(builder) {
-        check(&mut driver);
-    }
+    on_gpu(builder, check);
 }
 
-/// [`open`], unless the GPU is to be skipped.
-pub fn open_gpu(builder: DriverBuilder) -> Option<Checked> {
-    (!is_skipped()).then(|| open(builder))
+/// Runs `check` on every GPU backend with the validation layer on, unless the GPU is to be
+/// skipped.
+pub fn on_gpu(builder: DriverBuilder, check: impl Fn(&mut Driver)) {
+    if is_skipped() {
+        return;
+    }
+    for choice in GPU {
+        let mut driver = open(builder.clone(), choice);
+        println!("on {}", driver.backend().backend);
+        check(&mut driver);
+    }
 }

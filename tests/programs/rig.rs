@@ -35,8 +35,13 @@ type Done<'a> = (&'a Edit, Vec<(u32, Completion)>);
 
 impl Rig {
     pub fn open(shape: Shape) -> Self {
-        let serial = gpu::open(shape.builder(LaneOrder::Serial));
-        let parallel = gpu::open(shape.builder(LaneOrder::Parallel));
+        // Both backends, each in both orders, over the shapes.
+        let [mut first, mut second] = gpu::GPU;
+        if shape.geometry.slots() % 2 == 1 {
+            std::mem::swap(&mut first, &mut second);
+        }
+        let serial = gpu::open(shape.builder(LaneOrder::Serial), first);
+        let parallel = gpu::open(shape.builder(LaneOrder::Parallel), second);
         Self { shape, serial, parallel }
     }
 

@@ -3,7 +3,7 @@
 use crate::gpu;
 use crate::shape::Shape;
 use ash::vk;
-use slipring_driver::LaneOrder;
+use slipring_driver::{BackendChoice, LaneOrder};
 
 /// A call that wgpu would never make, and that drivers do not mind.
 #[test]
@@ -11,7 +11,7 @@ fn an_invalid_vulkan_call_is_noticed() {
     if gpu::is_skipped() {
         return;
     }
-    let driver = gpu::open(Shape::all()[0].builder(LaneOrder::Parallel));
+    let driver = gpu::open(Shape::all()[0].builder(LaneOrder::Parallel), BackendChoice::Portable);
     gpu::assert_no_messages();
     let device = driver.gpu().expect("a GPU").device();
     let unknown = vk::FenceCreateFlags::from_raw(0x40);

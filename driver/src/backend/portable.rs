@@ -1,16 +1,16 @@
 //! Safe wgpu: buffers created once, dirty words uploaded, one submission a drain.
 
-mod mapping;
 mod pipelines;
 mod upload;
 
-use super::{Backend, BackendError, BackendInfo, Cost, Drain, LaneOrder};
+use super::plan::Plan;
+use super::staging::{STAGING_WORDS, Staging};
+use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options};
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::HostRow;
-use crate::kernel::{DispatchLimits, Kernel, LLVMPIPE_ITERATIONS};
+use crate::kernel::Kernel;
 use crate::open::OpenError;
-use mapping::Mapping;
-use slipring_core::layout::{Buffer, Geometry};
+use slipring_core::layout::Buffer;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,55 +20,20 @@ use upload::{Target, Upload};
 const RUN_STRIDE: usize = 256;
 /// Runs of one submission. Only a serial drain, or a drain of very many fences, has more.
 const RUNS: usize = 1024;
-/// Entries of one run where the device has no loop limit: they keep every run short.
-const SHORT_RUNS: DispatchLimits = DispatchLimits { serial_slots: 1024, fences: 256 };
-/// Loop iterations that one dispatch may make at most, if every job makes the most it can: a few
-/// tenths of a second on a small GPU, whose kernel driver (V3D) resets it after half a second.
-const DISPATCH_ITERATIONS: u64 = 1 << 28;
-/// Words that read workspace words at a time.
-const STAGING_WORDS: usize = 1 << 16;
-
-/// What a portable row is made of.
-pub(crate) struct Options {
-    pub(crate) geometry: Geometry,
-    pub(crate) workspace_words: usize,
-    pub(crate) order: LaneOrder,
-    pub(crate) validation: bool,
-    pub(crate) timeout: Duration,
-}
-
-#[derive(Clone, Copy)]
-enum Entry {
-    Drain,
-    Serial,
-    Fence,
-}
-
-/// One dispatch: `count` entries of the work list from `offset` on.
-struct Run {
-    entry: Entry,
-    offset: u32,
-    count: u32,
-}
-
 pub(crate) struct Portable {
     host: HostRow,
     gpu: Gpu,
     info: BackendInfo,
-    order: LaneOrder,
     timeout: Duration,
-    limits: DispatchLimits,
-    /// Entries of a parallel run.
-    parallel_slots: u32,
+    plan: Plan,
     buffers: [wgpu::Buffer; 4],
     workspace: wgpu::Buffer,
     work: wgpu::Buffer,
     run_params: wgpu::Buffer,
     upload: Upload,
-    staging: wgpu::Buffer,
+    staging: Staging,
     bind_group: wgpu::BindGroup,
     pipelines: [wgpu::ComputePipeline; 3],
-    runs: Vec<Run>,
     /// The drain that was started and not finished.
     submission: Option<wgpu::SubmissionIndex>,
 }
@@ -88,11 +53,7 @@ impl Portable {
         let gpu = Gpu::open(Needs { largest_binding, largest_buffer }, options.validation)?;
         // llvmpipe, the CPU device, ends loops without a word; other devices have no limit.
         let is_cpu = gpu.info().device_type == wgpu::DeviceType::Cpu;
-        let limits = if is_cpu {
-            kernel.dispatch_limits(LLVMPIPE_ITERATIONS, geometry.slots())?
-        } else {
-            SHORT_RUNS
-        };
+        let plan = Plan::new(kernel, geometry.slots(), is_cpu, options.order)?;
 
         let resident = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_DST
@@ -113,7 +74,7 @@ impl Portable {
         let run_params =
             create("run parameters", params_words, wgpu::BufferUsages::UNIFORM | to_device);
         let upload = Upload::new(gpu.device(), upload_words);
-        let staging = create("staging", staging_words, wgpu::BufferUsages::MAP_READ | to_device);
+        let staging = Staging::new(gpu.device(), staging_words);
 
         let layout = pipelines::bind_group_layout(gpu.device());
         let [control, ring, debug_log, io_queue] = &buffers;
@@ -127,16 +88,12 @@ impl Portable {
             is_cpu,
             reason: gpu.reason().to_owned(),
         };
-        let in_budget = DISPATCH_ITERATIONS / kernel.iterations_per_look().max(1);
-        let parallel_slots = in_budget.clamp(Kernel::LANES.into(), u32::MAX.into()) as u32;
         Ok(Self {
             host: HostRow::new(geometry),
             gpu,
             info,
-            order: options.order,
             timeout: options.timeout,
-            limits,
-            parallel_slots,
+            plan,
             buffers,
             workspace,
             work,
@@ -145,7 +102,6 @@ impl Portable {
             staging,
             bind_group,
             pipelines,
-            runs: Vec::new(),
             submission: None,
         })
     }
@@ -161,30 +117,9 @@ impl Portable {
         self.upload.add(Target::WorkList, entries.copied());
     }
 
-    /// Cuts the work list into dispatches, in the order they must run.
-    fn plan(&mut self, drain: &Drain<'_>) {
-        self.runs.clear();
-        let (entry, step) = match self.order {
-            LaneOrder::Parallel => (Entry::Drain, self.parallel_slots),
-            LaneOrder::Serial => (Entry::Serial, self.limits.serial_slots),
-        };
-        let mut offset = 0;
-        let lists = drain.work.levels().map(|level| (entry, step, level.len()));
-        for (entry, step, len) in
-            lists.chain([(Entry::Fence, self.limits.fences, drain.work.fences().len())])
-        {
-            let end = offset + len as u32;
-            while offset < end {
-                let count = step.min(end - offset);
-                self.runs.push(Run { entry, offset, count });
-                offset += count;
-            }
-        }
-    }
-
     fn gather_run_params(&mut self, runs: Range<usize>) {
         let padding = std::iter::repeat_n(0, RUN_STRIDE / 4 - 2);
-        let params = self.runs[runs]
+        let params = self.plan.runs()[runs]
             .iter()
             .flat_map(|run| [run.offset, run.count].into_iter().chain(padding.clone()));
         self.upload.add(Target::RunParams, params);
@@ -210,14 +145,10 @@ impl Portable {
     fn encode_runs(&self, encoder: &mut wgpu::CommandEncoder, runs: Range<usize>) {
         // wgpu puts a barrier between dispatches that write the same buffers.
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for (index, run) in self.runs[runs].iter().enumerate() {
+        for (index, run) in self.plan.runs()[runs].iter().enumerate() {
             pass.set_pipeline(&self.pipelines[run.entry as usize]);
             pass.set_bind_group(0, &self.bind_group, &[(index * RUN_STRIDE) as u32]);
-            let groups = match run.entry {
-                Entry::Drain => run.count.div_ceil(Kernel::LANES),
-                Entry::Serial | Entry::Fence => 1,
-            };
-            pass.dispatch_workgroups(groups, 1, 1);
+            pass.dispatch_workgroups(run.groups(), 1, 1);
         }
     }
 
@@ -227,14 +158,14 @@ impl Portable {
         let mut start = 0;
         loop {
             let is_first = start == 0;
-            let end = self.runs.len().min(start + RUNS);
+            let end = self.plan.runs().len().min(start + RUNS);
             self.gather_run_params(start..end);
             cost.uploaded_bytes += self.upload.bytes();
-            let mut encoder = self.encoder();
+            let mut encoder = self.gpu.encoder();
             self.encode_upload(&mut encoder)?;
             self.encode_runs(&mut encoder, start..end);
             start = end;
-            if end == self.runs.len() {
+            if end == self.plan.runs().len() {
                 cost.readback_bytes = self.encode_readback(&mut encoder, drain.readback);
             }
             let commands = encoder.finish();
@@ -246,13 +177,13 @@ impl Portable {
             })?;
             self.submission = Some(self.gpu.start([commands]));
             self.upload.sent();
-            if end == self.runs.len() {
+            if end == self.plan.runs().len() {
                 break;
             }
             cost.sync_points += 1;
         }
-        cost.launches = self.runs.len() as u32;
-        cost.lanes = self.runs.iter().map(lanes).sum();
+        cost.launches = self.plan.runs().len() as u32;
+        cost.lanes = self.plan.runs().iter().map(|run| run.lanes()).sum();
         cost.sync_points += 1;
         Ok(cost)
     }
@@ -266,32 +197,10 @@ impl Portable {
         for (buffer, range) in readback {
             let (offset, size) = (range.start as u64 * 4, range.len() as u64 * 4);
             let source = &self.buffers[*buffer as usize];
-            encoder.copy_buffer_to_buffer(source, offset, &self.staging, staged, size);
+            encoder.copy_buffer_to_buffer(source, offset, self.staging.buffer(), staged, size);
             staged += size;
         }
         staged
-    }
-
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
-    }
-
-    /// Waits for `submission`, then hands the first `bytes` of the staging buffer to `read`.
-    fn read_staging(
-        &self,
-        submission: wgpu::SubmissionIndex,
-        bytes: u64,
-        read: impl FnOnce(&[u32]),
-    ) -> Result<(), BackendError> {
-        let mapping = Mapping::start(&self.staging, wgpu::MapMode::Read, 0..bytes);
-        self.gpu.wait(submission, self.timeout)?;
-        mapping.check(&self.gpu)?;
-        let view = self.staging.get_mapped_range(0..bytes);
-        let view = view.map_err(|error| self.gpu.lose(error.to_string()))?;
-        read(bytemuck::cast_slice(&view));
-        drop(view);
-        self.staging.unmap();
-        Ok(())
     }
 }
 
@@ -308,14 +217,15 @@ impl Backend for Portable {
         self.gpu.check()?;
         self.upload.clear();
         self.gather(drain);
-        self.plan(drain);
+        self.plan.make(drain.work);
         self.submit(drain)
     }
 
     fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
         let Some(submission) = self.submission.take() else { return Ok(()) };
         let words: usize = readback.iter().map(|(_, range)| range.len()).sum();
-        self.read_staging(submission, words as u64 * 4, |mut words| {
+        let (bytes, timeout) = (words as u64 * 4, self.timeout);
+        self.staging.read(&self.gpu, submission, bytes, timeout, |mut words| {
             for (buffer, range) in readback {
                 let (part, rest) = words.split_at(range.len());
                 self.host.fill(*buffer, range.start, part);
@@ -332,15 +242,7 @@ impl Backend for Portable {
 
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
         self.gpu.check()?;
-        for (index, part) in words.chunks_mut(STAGING_WORDS).enumerate() {
-            let offset = (first + index * STAGING_WORDS) as u64 * 4;
-            let bytes = part.len() as u64 * 4;
-            let mut encoder = self.encoder();
-            encoder.copy_buffer_to_buffer(&self.workspace, offset, &self.staging, 0, bytes);
-            let submission = self.gpu.start([encoder.finish()]);
-            self.read_staging(submission, bytes, |words| part.copy_from_slice(words))?;
-        }
-        Ok(())
+        self.staging.read_buffer(&self.gpu, &self.workspace, first, words, self.timeout)
     }
 
     fn gpu(&self) -> Option<&Gpu> {
@@ -354,12 +256,4 @@ impl Backend for Portable {
     fn workspace(&self) -> Option<&wgpu::Buffer> {
         Some(&self.workspace)
     }
-}
-
-fn lanes(run: &Run) -> u64 {
-    u64::from(match run.entry {
-        Entry::Drain => run.count.next_multiple_of(Kernel::LANES),
-        Entry::Serial => 1,
-        Entry::Fence => Kernel::LANES,
-    })
 }

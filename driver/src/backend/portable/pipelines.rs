@@ -70,8 +70,7 @@ pub(super) fn pipelines(
         bind_group_layouts: &[Some(layout)],
         immediate_size: 0,
     });
-    // In the order of `Entry`.
-    [Kernel::DRAIN, Kernel::DRAIN_SERIAL, Kernel::FENCE].map(|entry| {
+    Kernel::ENTRIES.map(|entry| {
         device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),
             layout: Some(&layout),

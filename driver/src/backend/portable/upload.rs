@@ -1,7 +1,7 @@
 //! Everything that one submission uploads, through one buffer that is mapped between drains.
 
-use super::mapping::Mapping;
 use crate::backend::BackendError;
+use crate::backend::staging::Mapping;
 use crate::gpu::Gpu;
 use slipring_core::layout::Buffer;
 use std::time::Duration;

@@ -1,0 +1,253 @@
+//! Mapped Vulkan memory: publishing *is* writing GPU memory, and a drain resubmits commands that
+//! were recorded once. After opening, nothing here allocates.
+
+use super::plan::{Plan, Run};
+use super::staging::{STAGING_WORDS, Staging};
+use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options};
+use crate::gpu::{Gpu, Needs};
+use crate::host_row::HostRow;
+use crate::kernel::{Entry, Kernel};
+use crate::open::OpenError;
+use crate::vulkan::{
+    Allocation, DISPATCH_WORDS, Device, Pipelines, Placement, RUN_STRIDE, RUNS, Recording,
+    Timeline, Usage,
+};
+use slipring_core::layout::Buffer;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+pub(crate) struct Mapped {
+    gpu: Gpu,
+    info: BackendInfo,
+    timeout: Duration,
+    plan: Plan,
+    imports: [wgpu::Buffer; 4],
+    workspace_import: wgpu::Buffer,
+    /// Where the host does not see the workspace.
+    staging: Option<Staging>,
+    /// Whether wgpu holds writes to the workspace that it has not submitted.
+    has_pending_writes: bool,
+    timeline: Timeline,
+    recording: Recording,
+    // What the commands use is dropped after them.
+    _pipelines: Pipelines,
+    host: HostRow,
+    workspace: Allocation,
+    work: Allocation,
+    run_params: Allocation,
+    arguments: Allocation,
+    device: Arc<Device>,
+}
+
+impl Mapped {
+    /// Opens a device and creates everything that the row will ever need.
+    pub(crate) fn open(kernel: &Kernel, options: &Options) -> Result<Self, OpenError> {
+        let Options { geometry, workspace_words, .. } = *options;
+        let row_words = Buffer::ALL.map(|buffer| geometry.words(buffer));
+        let largest = row_words.into_iter().fold(workspace_words, usize::max) as u64 * 4;
+        let needs = Needs { largest_binding: largest, largest_buffer: largest };
+        let gpu = Gpu::open(needs, options.validation)?;
+        let ends_loops = gpu.info().device_type == wgpu::DeviceType::Cpu;
+        let plan = Plan::new(kernel, geometry.slots(), ends_loops, options.order)?;
+        let device = Device::below(gpu.device(), gpu.info(), gpu.order());
+        let device = device.map_err(|reason| OpenError::NotMapped { reason })?;
+
+        let allocate = |words, usage, placement| Allocation::new(&device, words, usage, placement);
+        let [control, ring, debug_log, io_queue] =
+            row_words.map(|words| allocate(words, Usage::Storage, Placement::HostReads));
+        let row = [control?, ring?, debug_log?, io_queue?];
+        let workspace = allocate(workspace_words, Usage::Storage, Placement::Gpu)?;
+        let slots = geometry.slots() as usize;
+        let work = allocate(slots, Usage::Storage, Placement::HostWrites)?;
+        let params = allocate(RUNS * RUN_STRIDE / 4, Usage::Uniform, Placement::HostWrites)?;
+        let arguments = allocate(RUNS * DISPATCH_WORDS, Usage::Indirect, Placement::HostWrites)?;
+
+        let [control, ring, debug_log, io_queue] = &row;
+        let storage = [control, ring, debug_log, io_queue, &workspace, &work];
+        let pipelines = Pipelines::new(&device, kernel, storage, &params)?;
+        let recording = Recording::new(&device, &pipelines, plan.entry(), &arguments)?;
+        let timeline = Timeline::new(&device)?;
+        let imports = Buffer::ALL.map(|buffer| row[buffer as usize].import(buffer.name()));
+        let workspace_import = workspace.import("workspace");
+        let mut staging = None;
+        if workspace.mapped().is_none() {
+            staging = Some(Staging::new(gpu.device(), STAGING_WORDS.min(workspace_words)));
+            let mut encoder = gpu.encoder();
+            encoder.clear_buffer(&workspace_import, 0, None);
+            let zeroed = gpu.start([encoder.finish()]);
+            gpu.wait(zeroed, options.timeout)?;
+        }
+        gpu.check()?;
+        let info = BackendInfo {
+            backend: "mapped",
+            adapter: gpu.info().name.clone(),
+            is_cpu: ends_loops,
+            reason: format!(
+                "{}; row in {:?}, workspace in {:?}",
+                gpu.reason(),
+                row[Buffer::Ring as usize].flags(),
+                workspace.flags()
+            ),
+        };
+        Ok(Self {
+            gpu,
+            info,
+            timeout: options.timeout,
+            plan,
+            imports,
+            workspace_import,
+            staging,
+            has_pending_writes: false,
+            timeline,
+            recording,
+            _pipelines: pipelines,
+            host: HostRow::mapped(geometry, row),
+            workspace,
+            work,
+            run_params: params,
+            arguments,
+            device,
+        })
+    }
+
+    /// The error of a call after which the drain may have run: a loss, and it lasts.
+    fn lose(&self, error: BackendError) -> BackendError {
+        let _ = self.gpu.lose(error.to_string());
+        error
+    }
+
+    fn wait(&self) -> Result<(), BackendError> {
+        match self.timeline.wait(self.timeout) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let timeout_ms = self.timeout.as_millis() as u64;
+                Err(self.lose(BackendError::Timeout { timeout_ms }))
+            }
+            Err(error) => Err(self.lose(error)),
+        }
+    }
+
+    fn write_work(&self, drain: &Drain<'_>) {
+        let entries = drain.work.levels().chain([drain.work.fences()]).flatten();
+        store(&self.work, 0, entries.copied());
+    }
+
+    /// Submits runs, as many as one submission takes.
+    fn submit(&mut self, runs: Range<usize>) -> Result<(), BackendError> {
+        let runs = &self.plan.runs()[runs];
+        for (index, run) in runs.iter().enumerate() {
+            store(&self.run_params, index * RUN_STRIDE / 4, [run.offset, run.count].into_iter());
+            store(&self.arguments, index * DISPATCH_WORDS, [run.groups(), 1, 1].into_iter());
+        }
+        let fences = runs.iter().filter(|run| run.entry == Entry::Fence).count();
+        let commands = self.recording.commands(runs.len() - fences, fences > 0);
+        self.timeline.submit(commands)
+    }
+}
+
+/// Writes words of an allocation that the host sees.
+fn store(allocation: &Allocation, first: usize, words: impl Iterator<Item = u32>) {
+    let mapped = allocation.mapped().unwrap_or(&[]);
+    for (copy, word) in mapped.iter().skip(first).zip(words) {
+        copy.store(word, Ordering::Relaxed);
+    }
+}
+
+/// The runs from `start` on that go in one submission: those of slots, then one of fences.
+fn batch(runs: &[Run], start: usize) -> Range<usize> {
+    let rest = &runs[start..];
+    let drains = rest.iter().take(RUNS - 1).take_while(|run| run.entry != Entry::Fence).count();
+    let has_fence = rest.get(drains).is_some_and(|run| run.entry == Entry::Fence);
+    start..start + drains + usize::from(has_fence)
+}
+
+impl Backend for Mapped {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    fn host(&self) -> &HostRow {
+        &self.host
+    }
+
+    fn shares_row(&self) -> bool {
+        true
+    }
+
+    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
+        self.gpu.poll_and_check()?;
+        if std::mem::take(&mut self.has_pending_writes) {
+            self.gpu.start([]);
+        }
+        self.write_work(drain);
+        self.plan.make(drain.work);
+        let mut cost = Cost::default();
+        let mut start = 0;
+        while start < self.plan.runs().len() {
+            let runs = batch(self.plan.runs(), start);
+            if start > 0 {
+                // The parameters of before are read until then.
+                self.wait()?;
+            }
+            let is_first = start == 0;
+            start = runs.end;
+            self.submit(runs).map_err(|error| match is_first && !error.is_lost() {
+                true => error,
+                false => self.lose(error),
+            })?;
+            cost.sync_points += 1;
+        }
+        cost.launches = self.plan.runs().len() as u32;
+        cost.lanes = self.plan.runs().iter().map(|run| run.lanes()).sum();
+        Ok(cost)
+    }
+
+    fn finish(&mut self, _readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
+        self.wait()
+    }
+
+    fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        self.gpu.poll_and_check()?;
+        if self.workspace.mapped().is_some() {
+            store(&self.workspace, first, words.iter().copied());
+            return Ok(());
+        }
+        let bytes = bytemuck::cast_slice(words);
+        self.gpu.write(&self.workspace_import, first as u64 * 4, bytes);
+        self.has_pending_writes = true;
+        self.gpu.check()
+    }
+
+    fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        self.gpu.poll_and_check()?;
+        let Some(staging) = &self.staging else {
+            let mapped: &[AtomicU32] = self.workspace.mapped().unwrap_or(&[]);
+            for (copy, word) in words.iter_mut().zip(mapped.iter().skip(first)) {
+                *copy = word.load(Ordering::Relaxed);
+            }
+            return Ok(());
+        };
+        staging.read_buffer(&self.gpu, &self.workspace_import, first, words, self.timeout)
+    }
+
+    fn gpu(&self) -> Option<&Gpu> {
+        Some(&self.gpu)
+    }
+
+    fn buffer(&self, buffer: Buffer) -> Option<&wgpu::Buffer> {
+        Some(&self.imports[buffer as usize])
+    }
+
+    fn workspace(&self) -> Option<&wgpu::Buffer> {
+        Some(&self.workspace_import)
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // Before the fields are destroyed, which commands may still use.
+        self.device.wait_idle();
+    }
+}

@@ -1,0 +1,176 @@
+//! The kernel's entry points as pipelines, and what they are bound to.
+
+use super::device::{Device, failed};
+use super::memory::Allocation;
+use super::spirv;
+use crate::backend::BackendError;
+use crate::kernel::{Entry, Kernel, binding};
+use ash::vk;
+use std::sync::Arc;
+
+/// Bindings: storage buffers, then the dynamic uniform.
+const STORAGE_BUFFERS: u32 = binding::RUN;
+
+/// Everything but the commands. All handles are null until they are made, so that `drop` can
+/// destroy whatever there is.
+pub(crate) struct Pipelines {
+    device: Arc<Device>,
+    set_layout: vk::DescriptorSetLayout,
+    layout: vk::PipelineLayout,
+    pool: vk::DescriptorPool,
+    set: vk::DescriptorSet,
+    pipelines: [vk::Pipeline; 3],
+}
+
+impl Pipelines {
+    /// Pipelines of `kernel`, bound to `storage` in binding order and to `run_params`, of which
+    /// each dispatch sees [`Kernel::RUN_BYTES`] from its own offset on.
+    pub(crate) fn new(
+        device: &Arc<Device>,
+        kernel: &Kernel,
+        storage: [&Allocation; STORAGE_BUFFERS as usize],
+        run_params: &Allocation,
+    ) -> Result<Self, BackendError> {
+        let mut pipelines = Self {
+            device: Arc::clone(device),
+            set_layout: vk::DescriptorSetLayout::null(),
+            layout: vk::PipelineLayout::null(),
+            pool: vk::DescriptorPool::null(),
+            set: vk::DescriptorSet::null(),
+            pipelines: [vk::Pipeline::null(); 3],
+        };
+        pipelines.make_layouts()?;
+        pipelines.make_set(storage, run_params)?;
+        for (index, entry) in Kernel::ENTRIES.into_iter().enumerate() {
+            pipelines.pipelines[index] = pipelines.make_pipeline(kernel, entry)?;
+        }
+        Ok(pipelines)
+    }
+
+    fn make_layouts(&mut self) -> Result<(), BackendError> {
+        let binding = |binding| {
+            let kind = match binding {
+                binding::RUN => vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC,
+                _ => vk::DescriptorType::STORAGE_BUFFER,
+            };
+            vk::DescriptorSetLayoutBinding::default()
+                .binding(binding)
+                .descriptor_count(1)
+                .descriptor_type(kind)
+                .stage_flags(vk::ShaderStageFlags::COMPUTE)
+        };
+        let bindings: [_; STORAGE_BUFFERS as usize + 1] =
+            std::array::from_fn(|index| binding(index as u32));
+        let description = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
+        let raw = self.device.raw();
+        // SAFETY: the device is alive, and the description outlives the call.
+        let set_layout = unsafe { raw.create_descriptor_set_layout(&description, None) };
+        self.set_layout = set_layout.map_err(failed("vkCreateDescriptorSetLayout"))?;
+        let set_layouts = [self.set_layout];
+        let description = vk::PipelineLayoutCreateInfo::default().set_layouts(&set_layouts);
+        // SAFETY: as above.
+        let layout = unsafe { raw.create_pipeline_layout(&description, None) };
+        self.layout = layout.map_err(failed("vkCreatePipelineLayout"))?;
+        Ok(())
+    }
+
+    fn make_set(
+        &mut self,
+        storage: [&Allocation; STORAGE_BUFFERS as usize],
+        run_params: &Allocation,
+    ) -> Result<(), BackendError> {
+        let count =
+            |kind, count| vk::DescriptorPoolSize::default().ty(kind).descriptor_count(count);
+        let sizes = [
+            count(vk::DescriptorType::STORAGE_BUFFER, STORAGE_BUFFERS),
+            count(vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC, 1),
+        ];
+        let description = vk::DescriptorPoolCreateInfo::default().max_sets(1).pool_sizes(&sizes);
+        let raw = self.device.raw();
+        // SAFETY: the device is alive, and the description outlives the call.
+        let pool = unsafe { raw.create_descriptor_pool(&description, None) };
+        self.pool = pool.map_err(failed("vkCreateDescriptorPool"))?;
+        let set_layouts = [self.set_layout];
+        let request = vk::DescriptorSetAllocateInfo::default()
+            .descriptor_pool(self.pool)
+            .set_layouts(&set_layouts);
+        // SAFETY: the pool is new and has room for one such set.
+        let sets = unsafe { raw.allocate_descriptor_sets(&request) };
+        self.set = sets.map_err(failed("vkAllocateDescriptorSets"))?[0];
+        for (binding, allocation) in (0..).zip(storage) {
+            let whole = vk::DescriptorBufferInfo::default()
+                .buffer(allocation.buffer())
+                .range(allocation.bytes());
+            self.write(binding, vk::DescriptorType::STORAGE_BUFFER, whole);
+        }
+        let one_run = vk::DescriptorBufferInfo::default()
+            .buffer(run_params.buffer())
+            .range(Kernel::RUN_BYTES);
+        self.write(binding::RUN, vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC, one_run);
+        Ok(())
+    }
+
+    fn write(&self, binding: u32, kind: vk::DescriptorType, buffer: vk::DescriptorBufferInfo) {
+        let buffers = [buffer];
+        let write = vk::WriteDescriptorSet::default()
+            .dst_set(self.set)
+            .dst_binding(binding)
+            .descriptor_type(kind)
+            .buffer_info(&buffers);
+        // SAFETY: the set is alive and no command uses it yet; the buffer is of this device and
+        // has the usage of its kind.
+        unsafe { self.device.raw().update_descriptor_sets(&[write], &[]) };
+    }
+
+    fn make_pipeline(&self, kernel: &Kernel, entry: &str) -> Result<vk::Pipeline, BackendError> {
+        let code = spirv::compile(kernel.module(), entry);
+        let code = code.map_err(|message| BackendError::Refused { message })?;
+        let raw = self.device.raw();
+        let description = vk::ShaderModuleCreateInfo::default().code(&code);
+        // SAFETY: the words are SPIR-V that naga wrote of a module that it has validated.
+        let module = unsafe { raw.create_shader_module(&description, None) };
+        let module = module.map_err(failed("vkCreateShaderModule"))?;
+        let name = std::ffi::CString::new(entry).unwrap_or_default();
+        let stage = vk::PipelineShaderStageCreateInfo::default()
+            .stage(vk::ShaderStageFlags::COMPUTE)
+            .module(module)
+            .name(&name);
+        let description = vk::ComputePipelineCreateInfo::default().layout(self.layout).stage(stage);
+        // SAFETY: layout and module are alive, and the layout has every binding of the module.
+        let pipelines = unsafe {
+            raw.create_compute_pipelines(vk::PipelineCache::null(), &[description], None)
+        };
+        // SAFETY: a pipeline does not need its module once it is made.
+        unsafe { raw.destroy_shader_module(module, None) };
+        match pipelines {
+            Ok(pipelines) => Ok(pipelines[0]),
+            Err((_, error)) => Err(failed("vkCreateComputePipelines")(error)),
+        }
+    }
+
+    pub(crate) fn layout(&self) -> vk::PipelineLayout {
+        self.layout
+    }
+
+    pub(crate) fn set(&self) -> vk::DescriptorSet {
+        self.set
+    }
+
+    pub(crate) fn pipeline(&self, entry: Entry) -> vk::Pipeline {
+        self.pipelines[entry as usize]
+    }
+}
+
+impl Drop for Pipelines {
+    fn drop(&mut self) {
+        let raw = self.device.raw();
+        // SAFETY: all are this value's own, or null, and the owner has waited for the device to
+        // be idle. The set goes with its pool.
+        unsafe {
+            self.pipelines.iter().for_each(|pipeline| raw.destroy_pipeline(*pipeline, None));
+            raw.destroy_descriptor_pool(self.pool, None);
+            raw.destroy_pipeline_layout(self.layout, None);
+            raw.destroy_descriptor_set_layout(self.set_layout, None);
+        }
+    }
+}

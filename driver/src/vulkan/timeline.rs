@@ -1,0 +1,69 @@
+//! Submissions, and when they have ended.
+
+use super::device::{Device, failed};
+use crate::backend::BackendError;
+use ash::vk;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A timeline semaphore: each submission moves it on by one.
+pub(crate) struct Timeline {
+    device: Arc<Device>,
+    semaphore: vk::Semaphore,
+    submitted: u64,
+}
+
+impl Timeline {
+    pub(crate) fn new(device: &Arc<Device>) -> Result<Self, BackendError> {
+        let mut kind = vk::SemaphoreTypeCreateInfo::default()
+            .semaphore_type(vk::SemaphoreType::TIMELINE)
+            .initial_value(0);
+        let description = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        // SAFETY: the device is alive and has timeline semaphores (`Device::below`).
+        let semaphore = unsafe { device.raw().create_semaphore(&description, None) };
+        let semaphore = semaphore.map_err(failed("vkCreateSemaphore"))?;
+        Ok(Self { device: Arc::clone(device), semaphore, submitted: 0 })
+    }
+
+    /// Submits recorded commands behind everything submitted before.
+    pub(crate) fn submit(&mut self, commands: vk::CommandBuffer) -> Result<(), BackendError> {
+        let (commands, semaphores) = ([commands], [self.semaphore]);
+        let values = [self.submitted + 1];
+        let mut timeline =
+            vk::TimelineSemaphoreSubmitInfo::default().signal_semaphore_values(&values);
+        let submission = vk::SubmitInfo::default()
+            .command_buffers(&commands)
+            .signal_semaphores(&semaphores)
+            .push_next(&mut timeline);
+        let (queue, order) = self.device.queue();
+        // SAFETY: the commands are recorded, of this device and not pending: the caller has
+        // waited for them. The semaphore's value only grows. Nobody else uses the queue: `order`
+        // is held. What the commands use outlives them, because its owner waits before it drops.
+        let submitted =
+            unsafe { self.device.raw().queue_submit(queue, &[submission], vk::Fence::null()) };
+        drop(order);
+        submitted.map_err(failed("vkQueueSubmit"))?;
+        self.submitted += 1;
+        Ok(())
+    }
+
+    /// Waits for everything submitted here; `false` when that takes longer than `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<bool, BackendError> {
+        let (semaphores, values) = ([self.semaphore], [self.submitted]);
+        let wait = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
+        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        // SAFETY: the semaphore is alive, and a submission will signal the value.
+        match unsafe { self.device.raw().wait_semaphores(&wait, timeout_ns) } {
+            Ok(()) => Ok(true),
+            Err(vk::Result::TIMEOUT) => Ok(false),
+            Err(error) => Err(failed("vkWaitSemaphores")(error)),
+        }
+    }
+}
+
+impl Drop for Timeline {
+    fn drop(&mut self) {
+        // SAFETY: the owner has waited for the device to be idle.
+        unsafe { self.device.raw().destroy_semaphore(self.semaphore, None) };
+    }
+}
