@@ -27,6 +27,9 @@ fn geometry(slots: u32) -> Geometry {
 #[test]
 fn a_lost_device_is_said_on_every_call_and_nothing_is_forgotten() {
     on_gpu(Driver::builder(kernel(), geometry(4)), |driver| {
+        if driver.backend().backend == "mapped" {
+            return;
+        }
         let ticket = driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
         driver.gpu().unwrap().device().destroy();
         let lost = |error| matches!(error, DriverError::Backend(BackendError::Lost { .. }));
@@ -35,6 +38,23 @@ fn a_lost_device_is_said_on_every_call_and_nothing_is_forgotten() {
         assert!(lost(driver.write_workspace(0, &[1]).unwrap_err()));
         assert!(lost(driver.read_workspace(0, &mut [1]).unwrap_err()));
         assert_eq!(driver.outcome(ticket), Outcome::Pending);
+    });
+}
+
+#[test]
+fn the_mapped_backend_does_not_need_wgpus_device_but_its_users_are_told() {
+    on_gpu(Driver::builder(kernel(), geometry(4)), |driver| {
+        if driver.backend().backend != "mapped" {
+            return;
+        }
+        driver.gpu().unwrap().device().destroy();
+        driver.publish(&Job::new(opcode::STORE_U32, &[7, 160])).unwrap();
+        assert_eq!(driver.dispatch(&Readback::all()).unwrap().done, 1);
+        assert_eq!(driver.row().control.observable(0), Ok(7));
+        let told = driver.gpu().unwrap().submit([]).unwrap_err();
+        assert!(matches!(told, BackendError::Lost { .. }), "{told}");
+        let told = driver.dispatch(&Readback::all()).unwrap_err();
+        assert!(matches!(told, DriverError::Backend(BackendError::Lost { .. })), "{told}");
     });
 }
 

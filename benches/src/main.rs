@@ -10,6 +10,7 @@
 //! Without `--features peers` ours is measured alone, and no peer is compiled. With `--json`
 //! each case is one object on a line.
 
+mod dispatch;
 mod harness;
 mod publish;
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     }
     let written = match bench.as_deref() {
         Some("publish") => harness::run("publish", &mut publish::cases(), format),
+        Some("dispatch") => harness::run("dispatch", &mut dispatch::cases(), format),
         Some(unknown) => return misuse(&format!("unknown bench `{unknown}`")),
         None => return misuse("name a bench"),
     };

@@ -142,7 +142,8 @@ impl Gpu {
         Ok(Self { device, queue, info, reason, trouble, order: Arc::default() })
     }
 
-    /// The device, to make resources of one's own.
+    /// The device, to make resources of one's own. When it is destroyed, the portable backend's
+    /// calls say that it is lost; the mapped backend's go on, since they do not need wgpu.
     pub fn device(&self) -> &wgpu::Device {
         &self.device
     }
@@ -166,6 +167,8 @@ impl Gpu {
         commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
     ) -> Result<wgpu::SubmissionIndex, BackendError> {
         let index = self.start(commands);
+        // wgpu only says in a poll that a device is lost.
+        let _ = self.device.poll(wgpu::PollType::Poll);
         self.check().map(|()| index)
     }
 
@@ -233,12 +236,6 @@ impl Gpu {
         }
         self.check_lost()?;
         refused.map_or(Ok(()), |message| Err(BackendError::Refused { message }))
-    }
-
-    /// [`Gpu::check`], with what only a poll finds out: that a user has destroyed the device.
-    pub(crate) fn poll_and_check(&self) -> Result<(), BackendError> {
-        let _ = self.device.poll(wgpu::PollType::Poll);
-        self.check()
     }
 
     fn check_lost(&self) -> Result<(), BackendError> {

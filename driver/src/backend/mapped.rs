@@ -177,7 +177,7 @@ impl Backend for Mapped {
     }
 
     fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
-        self.gpu.poll_and_check()?;
+        self.gpu.check()?;
         if std::mem::take(&mut self.has_pending_writes) {
             self.gpu.start([]);
         }
@@ -209,7 +209,7 @@ impl Backend for Mapped {
     }
 
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
-        self.gpu.poll_and_check()?;
+        self.gpu.check()?;
         if self.workspace.mapped().is_some() {
             store(&self.workspace, first, words.iter().copied());
             return Ok(());
@@ -221,7 +221,7 @@ impl Backend for Mapped {
     }
 
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
-        self.gpu.poll_and_check()?;
+        self.gpu.check()?;
         let Some(staging) = &self.staging else {
             let mapped: &[AtomicU32] = self.workspace.mapped().unwrap_or(&[]);
             for (copy, word) in words.iter_mut().zip(mapped.iter().skip(first)) {
