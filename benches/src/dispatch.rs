@@ -1,4 +1,8 @@
-//! One turn of the loop: publish, dispatch, results.
+//! One turn of the loop: publish, dispatch, see every result. Each backend, beside the loop that
+//! a good user of safe wgpu writes, and beside the floor.
+
+mod raw;
+mod safe;
 
 use crate::harness::{Case, Side, side};
 use slipring_core::layout::Geometry;
@@ -10,37 +14,88 @@ use std::hint::black_box;
 
 /// Jobs of one turn.
 const JOBS: [u32; 3] = [64, 256, 1024];
+const OBSERVABLES: u32 = 64;
 
-pub fn cases() -> Vec<Case> {
-    JOBS.into_iter().flat_map(of_jobs).collect()
+/// One way to go about it; returns the jobs that were seen to be done.
+trait Turn {
+    fn turn(&mut self) -> u32;
 }
 
-fn of_jobs(jobs: u32) -> Vec<Case> {
-    let case = |name: &str, choice| Case {
+pub fn cases() -> Vec<Case> {
+    let case = |jobs: u32, name: &str, ours, peer| Case {
         name: format!("{jobs} jobs, {name}").leak(),
         unit: "us/turn",
         units: 1000,
         calls: 1,
-        ours: turn(jobs, choice),
-        peer: None,
+        ours: run(jobs, ours),
+        peer: Some(peer),
     };
-    vec![case("mapped", BackendChoice::Mapped), case("portable", BackendChoice::Portable)]
+    let of_jobs = |jobs: u32| {
+        let mapped = || slipring(jobs, BackendChoice::Mapped);
+        let portable = || slipring(jobs, BackendChoice::Portable);
+        let safe = || ("safe wgpu", run(jobs, Box::new(safe::Safe::open(jobs))));
+        let floor = || ("raw floor", run(jobs, Box::new(raw::Raw::open(jobs))));
+        [
+            case(jobs, "mapped; raw floor", mapped(), floor()),
+            case(jobs, "mapped; safe wgpu", mapped(), safe()),
+            case(jobs, "portable; safe wgpu", portable(), safe()),
+        ]
+    };
+    JOBS.into_iter().flat_map(of_jobs).collect()
 }
 
-fn turn(jobs: u32, choice: BackendChoice) -> Box<dyn Side> {
+fn run(jobs: u32, turn: Box<dyn Turn>) -> Box<dyn Side> {
+    side(turn, |_| {}, move |turn| assert_eq!(black_box(turn).turn(), jobs, "every job is done"))
+}
+
+fn observables() -> u32 {
+    OBSERVABLES
+}
+
+/// Jobs that add to observables of their own, a few to each.
+fn items(jobs: u32) -> Vec<WorkItem> {
+    let output = |i| 160 + i % OBSERVABLES;
+    let item = |i| WorkItem { opcode: opcode::ATOMIC_ADD, input: i, output: output(i), param: 0 };
+    (0..jobs).map(item).collect()
+}
+
+struct Slipring {
+    driver: Driver,
+    items: Vec<WorkItem>,
+}
+
+fn slipring(jobs: u32, choice: BackendChoice) -> Box<dyn Turn> {
     let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
-    let geometry = Geometry::of_slots(jobs, 64).expect("legal counts");
-    let driver = Driver::builder(kernel, geometry).backend(choice).open();
-    let item = |i| WorkItem { opcode: opcode::ATOMIC_ADD, input: i, output: 160, param: 0 };
-    let items: Vec<_> = (0..jobs).map(item).collect();
-    side(
-        driver.expect("a GPU"),
-        |_| {},
-        move |driver| {
-            driver.publish_items(0, Priority::Normal, black_box(&items)).expect("room");
-            let drained = driver.dispatch(&Readback::observables(0..64)).expect("a drain");
-            assert_eq!(drained.done, items.len() as u32);
-            black_box(driver.row().control.observable(0));
-        },
-    )
+    let geometry = Geometry::of_slots(jobs, OBSERVABLES).expect("legal counts");
+    let driver = Driver::builder(kernel, geometry).backend(choice).open().expect("a GPU");
+    Box::new(Slipring { driver, items: items(jobs) })
+}
+
+impl Turn for Slipring {
+    fn turn(&mut self) -> u32 {
+        let Self { driver, items } = self;
+        driver.publish_items(0, Priority::Normal, items).expect("free slots");
+        driver.dispatch(&Readback::none()).expect("a drain").done
+    }
+}
+
+/// A device as the driver would choose it.
+fn wgpu_device() -> (wgpu::Device, wgpu::Queue) {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        _ => 2,
+    });
+    let limits = wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 8,
+        ..wgpu::Limits::downlevel_defaults()
+    };
+    let request = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let adapter = adapters.first().expect("a Vulkan device");
+    pollster::block_on(adapter.request_device(&request)).expect("a device")
 }

@@ -23,6 +23,8 @@ Usage: slipring-bench <BENCH> [--json]
 
 Benches:
   publish   core's host calls, beside vyre-runtime 0.6.1 under `--features peers`
+  dispatch  a turn of the loop (publish, dispatch, every result), on each backend, beside a good
+            safe-wgpu loop and a raw Vulkan one
 
 Options:
   --json    one object a line: bench, case, unit, median, min, p99, allocs; with a peer also

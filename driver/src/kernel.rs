@@ -123,6 +123,17 @@ impl Kernel {
         &self.source
     }
 
+    /// One entry point as SPIR-V 1.3, as the mapped backend runs it.
+    ///
+    /// # Errors
+    /// [`KernelError::Wgsl`] for an entry point that there is not.
+    pub fn spirv(&self, entry: &str) -> Result<Vec<u32>, KernelError> {
+        crate::vulkan::compile(&self.module, entry).map_err(|message| {
+            let place = Place { file: "slipring".to_owned(), line: 0, column: 0 };
+            KernelError::Wgsl { place, message }
+        })
+    }
+
     /// The WGSL as naga understood it.
     pub(crate) fn module(&self) -> &naga::Module {
         &self.module

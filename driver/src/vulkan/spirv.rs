@@ -8,7 +8,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 ///
 /// # Errors
 /// What naga says; for a kernel that was built it says nothing.
-pub(super) fn compile(module: &naga::Module, entry: &str) -> Result<Vec<u32>, String> {
+pub(crate) fn compile(module: &naga::Module, entry: &str) -> Result<Vec<u32>, String> {
     let info = Validator::new(ValidationFlags::all(), Capabilities::default())
         .validate(module)
         .map_err(|error| error.to_string())?;
