@@ -20,11 +20,15 @@ struct IoSlot {
     tag: atomic<u32>,
 }
 
-// Which entries of the work list this dispatch takes.
+// Which entries of the work list this dispatch takes. If it stays: how many passes of loops a lane
+// makes, as how many of them a look counts, and how many more its jobs may make.
 struct Run {
     offset: u32,
     count: u32,
-    unused: vec2<u32>,
+    passes: u32,
+    look_passes: u32,
+    budget: u32,
+    unused: vec3<u32>,
 }
 
 @group(0) @binding(0) var<storage, read_write> control: array<atomic<u32>>;

@@ -21,6 +21,7 @@ fn take_record() -> u32 {
     if cursor < DEBUG_CURSOR_NEAR_MAX {
         return atomicAdd(&debug_log[DEBUG_CURSOR], DEBUG_RECORD_WORDS);
     }
+    extra_iterations += LANES;
     while cursor < DEBUG_CURSOR_MAX {
         let next = min(cursor + DEBUG_RECORD_WORDS, DEBUG_CURSOR_MAX);
         let seen = atomicCompareExchangeWeak(&debug_log[DEBUG_CURSOR], cursor, next);

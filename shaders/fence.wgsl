@@ -20,7 +20,7 @@ fn fence(@builtin(local_invocation_index) lane: u32) {
         }
         let slots = workgroupUniformLoad(&window);
         if slots != NO_WINDOW {
-            if sees_busy_slot(slot, slots, lane) {
+            if sees_busy_slot(slot, slots, lane, LANES) {
                 atomicStore(&is_window_busy, 1u);
             }
             workgroupBarrier();
@@ -51,8 +51,8 @@ fn due_window(slot: u32, status: u32) -> u32 {
 }
 
 // Whether this lane's share of the window is still on its way.
-fn sees_busy_slot(slot: u32, slots: u32, lane: u32) -> bool {
-    for (var i = lane; i < slots; i += LANES) {
+fn sees_busy_slot(slot: u32, slots: u32, lane: u32, lanes: u32) -> bool {
+    for (var i = lane; i < slots; i += lanes) {
         if is_in_flight(atomicLoad(&ring[slot - 1u - i].status)) {
             return true;
         }

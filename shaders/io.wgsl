@@ -10,6 +10,7 @@ fn wants_io_slot(slot: u32, tenant: u32, opcode: u32) -> bool {
 // The lowest free IO slot, now RESERVED; NO_IO_SLOT when there is none.
 fn reserve_io_slot() -> u32 {
     let count = arrayLength(&io_queue);
+    extra_iterations += count;
     var i = 0u;
     while i < count {
         let seen = atomicCompareExchangeWeak(&io_queue[i].status, IO_EMPTY, IO_RESERVED);

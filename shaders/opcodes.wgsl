@@ -1,6 +1,9 @@
 // What each built-in opcode does. Each function returns the slot's next status word; one that
 // returns a fault has written nothing.
 
+// Loop iterations that the lane's job has made, for the kernel that stays on.
+var<private> extra_iterations: u32;
+
 fn run_op(job: Job, io_slot: u32) -> u32 {
     if job.opcode < METRIC_SLOTS {
         atomicAdd(&control[CONTROL_METRICS + job.opcode], 1u);
@@ -100,6 +103,7 @@ fn memcpy(job: Job) -> u32 {
     if is_protected(job, destination) {
         return fault_status(FAULT_PROTECTED);
     }
+    extra_iterations += count;
     // Ascending, word by word: a copy onto its own end repeats its start.
     for (var i = 0u; i < count; i++) {
         atomicStore(&control[destination + i], atomicLoad(&control[source + i]));

@@ -27,14 +27,14 @@ pub fn cases() -> Vec<Case> {
         unit: "us/turn",
         units: 1000,
         calls: 1,
-        ours: run(jobs, ours),
+        ours,
         peer: Some(peer),
     };
     let of_jobs = |jobs: u32| {
-        let mapped = || slipring(jobs, BackendChoice::Mapped);
-        let portable = || slipring(jobs, BackendChoice::Portable);
-        let safe = || ("safe wgpu", run(jobs, Box::new(safe::Safe::open(jobs))));
-        let floor = || ("raw floor", run(jobs, Box::new(raw::Raw::open(jobs))));
+        let mapped = || slipring(jobs, jobs, BackendChoice::Mapped);
+        let portable = || slipring(jobs, jobs, BackendChoice::Portable);
+        let safe = || ("safe wgpu", run(jobs, safe::Safe::open(jobs)));
+        let floor = || ("raw floor", run(jobs, raw::Raw::open(jobs)));
         [
             case(jobs, "mapped; raw floor", mapped(), floor()),
             case(jobs, "mapped; safe wgpu", mapped(), safe()),
@@ -44,7 +44,7 @@ pub fn cases() -> Vec<Case> {
     JOBS.into_iter().flat_map(of_jobs).collect()
 }
 
-fn run(jobs: u32, turn: Box<dyn Turn>) -> Box<dyn Side> {
+fn run(jobs: u32, turn: impl Turn + 'static) -> Box<dyn Side> {
     side(turn, |_| {}, move |turn| assert_eq!(black_box(turn).turn(), jobs, "every job is done"))
 }
 
@@ -64,11 +64,12 @@ struct Slipring {
     items: Vec<WorkItem>,
 }
 
-fn slipring(jobs: u32, choice: BackendChoice) -> Box<dyn Turn> {
+/// Turns of `jobs` jobs in a ring of `slots`.
+pub fn slipring(jobs: u32, slots: u32, choice: BackendChoice) -> Box<dyn Side> {
     let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
-    let geometry = Geometry::of_slots(jobs, OBSERVABLES).expect("legal counts");
+    let geometry = Geometry::of_slots(slots, OBSERVABLES).expect("legal counts");
     let driver = Driver::builder(kernel, geometry).backend(choice).open().expect("a GPU");
-    Box::new(Slipring { driver, items: items(jobs) })
+    run(jobs, Slipring { driver, items: items(jobs) })
 }
 
 impl Turn for Slipring {
@@ -80,7 +81,7 @@ impl Turn for Slipring {
 }
 
 /// A device as the driver would choose it.
-fn wgpu_device() -> (wgpu::Device, wgpu::Queue) {
+pub fn wgpu_device() -> (wgpu::Device, wgpu::Queue) {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::VULKAN;
     descriptor.flags = wgpu::InstanceFlags::empty();

@@ -11,10 +11,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const WARM_UP: usize = 200;
 const SAMPLES: usize = 4001;
+/// Of slow cases, as many samples as fit this time, but no fewer than the least; a tenth of both
+/// to warm up.
+const LONGEST: Duration = Duration::from_secs(4);
+const LEAST: usize = 51;
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,7 +116,7 @@ impl Samples {
 ///
 /// # Errors
 /// Those of writing to stdout.
-pub fn run(bench: &str, cases: &mut [Case], format: Format) -> io::Result<()> {
+pub fn run(bench: &str, cases: Vec<Case>, format: Format) -> io::Result<()> {
     if cases.iter().all(|case| case.peer.is_none()) {
         eprintln!("{bench}: ours alone; add --features peers to measure a peer in the same run");
     }
@@ -125,21 +129,31 @@ pub fn run(bench: &str, cases: &mut [Case], format: Format) -> io::Result<()> {
             "allocs", "peer", "min", "allocs", "ratio"
         )?;
     }
-    for case in cases {
-        let (ours, peer) = measure(case);
+    // Each case goes before the next one comes.
+    for mut case in cases {
+        let (ours, peer) = measure(&mut case);
         match format {
-            Format::Table => write_row(&mut out, case, ours, peer)?,
-            Format::Json => writeln!(out, "{}", json(bench, case, ours, peer))?,
+            Format::Table => write_row(&mut out, &case, ours, peer)?,
+            Format::Json => writeln!(out, "{}", json(bench, &case, ours, peer))?,
         }
     }
     Ok(())
 }
 
 fn measure(case: &mut Case) -> (Summary, Option<Summary>) {
+    take_turns(case, WARM_UP, LEAST / 10, LONGEST / 10);
+    let (ours, theirs) = take_turns(case, SAMPLES, LEAST, LONGEST);
+    let peer = case.peer.as_ref().map(|_| theirs.summarize(case.units, case.calls));
+    (ours.summarize(case.units, case.calls), peer)
+}
+
+/// Samples of both sides: `most` of each, or fewer once `longest` has passed.
+fn take_turns(case: &mut Case, most: usize, least: usize, longest: Duration) -> (Samples, Samples) {
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
-    for sample in 0..WARM_UP + SAMPLES {
-        if sample == WARM_UP {
-            (ours, theirs) = (Samples::default(), Samples::default());
+    let start = Instant::now();
+    for sample in 0..most {
+        if sample >= least && start.elapsed() > longest {
+            break;
         }
         match &mut case.peer {
             None => ours.take(&mut *case.ours),
@@ -153,8 +167,7 @@ fn measure(case: &mut Case) -> (Summary, Option<Summary>) {
             }
         }
     }
-    let peer = case.peer.as_ref().map(|_| theirs.summarize(case.units, case.calls));
-    (ours.summarize(case.units, case.calls), peer)
+    (ours, theirs)
 }
 
 fn write_row(

@@ -11,7 +11,10 @@
 //! each case is one object on a line.
 
 mod dispatch;
+mod growth;
 mod harness;
+mod jobs;
+mod persistent;
 mod publish;
 
 use harness::Format;
@@ -25,6 +28,10 @@ Benches:
   publish   core's host calls, beside vyre-runtime 0.6.1 under `--features peers`
   dispatch  a turn of the loop (publish, dispatch, every result), on each backend, beside a good
             safe-wgpu loop and a raw Vulkan one
+  jobs      1024 jobs as one dispatch, as 1024 dispatches of one encoder, as 1024 submissions
+  growth    64 jobs in rings of 100 to 1,000,000 slots
+  persistent
+            publish to DONE while a kernel stays on
 
 Options:
   --json    one object a line: bench, case, unit, median, min, p99, allocs; with a peer also
@@ -54,8 +61,11 @@ fn main() -> ExitCode {
         }
     }
     let written = match bench.as_deref() {
-        Some("publish") => harness::run("publish", &mut publish::cases(), format),
-        Some("dispatch") => harness::run("dispatch", &mut dispatch::cases(), format),
+        Some("publish") => harness::run("publish", publish::cases(), format),
+        Some("dispatch") => harness::run("dispatch", dispatch::cases(), format),
+        Some("jobs") => harness::run("jobs", jobs::cases(), format),
+        Some("growth") => harness::run("growth", growth::cases(), format),
+        Some("persistent") => harness::run("persistent", persistent::cases(), format),
         Some(unknown) => return misuse(&format!("unknown bench `{unknown}`")),
         None => return misuse("name a bench"),
     };

@@ -11,8 +11,10 @@ pub(crate) use mapped::Mapped;
 pub(crate) use portable::Portable;
 
 use crate::host_row::HostRow;
+use crate::persistent::{PersistError, Slices};
 use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry};
+use slipring_core::partition::Partitions;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -73,6 +75,8 @@ pub(crate) struct Options {
     pub(crate) order: LaneOrder,
     pub(crate) validation: bool,
     pub(crate) timeout: Duration,
+    /// How long a submission of a kernel that stays on may last, if one is wanted.
+    pub(crate) slice: Option<Duration>,
 }
 
 /// One drain, as a backend sees it.
@@ -115,6 +119,22 @@ pub(crate) trait Backend: Send {
     /// device's in every range of the readback; on failure it is unchanged, and the drain may
     /// have run.
     fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError>;
+
+    /// Starts a kernel that stays on over all slots, each with its level.
+    fn persist(&mut self, _levels: &Partitions) -> Result<(), PersistError> {
+        let backend = self.info().backend;
+        Err(PersistError::Unavailable { reason: format!("the backend is {backend}") })
+    }
+
+    /// Whether a kernel stays on, or why not any more.
+    fn persisting(&self) -> Result<Slices, PersistError> {
+        Err(PersistError::Stopped)
+    }
+
+    /// Stops the kernel that stays on, if one does.
+    fn stop(&mut self) -> Result<Slices, PersistError> {
+        Err(PersistError::Stopped)
+    }
 
     /// Writes workspace words from word `first` on; the range was checked.
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError>;

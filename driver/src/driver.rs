@@ -12,6 +12,7 @@ use crate::dirty::Dirty;
 use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::DriverBuilder;
+use crate::persistent::{PersistError, Slices};
 use crate::readback::Readback;
 use crate::stats::Drained;
 use crate::work::{WorkList, runs};
@@ -147,9 +148,13 @@ impl Driver {
     /// # Errors
     /// As [`Publisher::publish`].
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
-        let ticket = self.publisher.publish(self.backend.host().row().ring, job)?;
+        let ticket = self.publish_unlisted(job)?;
         self.enlist(ticket.slot, job.priority, job.opcode);
         Ok(ticket)
+    }
+
+    pub(crate) fn publish_unlisted(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
+        self.publisher.publish(self.backend.host().row().ring, job)
     }
 
     /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
@@ -163,11 +168,21 @@ impl Driver {
         items: &[(u32, &[u32])],
         tag: u32,
     ) -> Result<Batch, PublisherError> {
-        let ring = self.backend.host().row().ring;
-        let batch = self.publisher.publish_batch(ring, tenant, priority, items, tag)?;
+        let batch = self.publish_batch_unlisted(tenant, priority, items, tag)?;
         let opcodes = items.iter().map(|(opcode, _)| *opcode).chain([opcode::BATCH_FENCE]);
         self.enlist_window(batch.window, priority, opcodes);
         Ok(batch)
+    }
+
+    pub(crate) fn publish_batch_unlisted(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[(u32, &[u32])],
+        tag: u32,
+    ) -> Result<Batch, PublisherError> {
+        let ring = self.backend.host().row().ring;
+        self.publisher.publish_batch(ring, tenant, priority, items, tag)
     }
 
     /// Publishes work items side by side, all or none.
@@ -180,10 +195,48 @@ impl Driver {
         priority: Priority,
         items: &[WorkItem],
     ) -> Result<Window, PublisherError> {
-        let ring = self.backend.host().row().ring;
-        let window = self.publisher.publish_items(ring, tenant, priority, items)?;
+        let window = self.publish_items_unlisted(tenant, priority, items)?;
         self.enlist_window(window, priority, items.iter().map(|item| item.opcode));
         Ok(window)
+    }
+
+    pub(crate) fn publish_items_unlisted(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) -> Result<Window, PublisherError> {
+        let ring = self.backend.host().row().ring;
+        self.publisher.publish_items(ring, tenant, priority, items)
+    }
+
+    /// Slots that the next dispatch would look at.
+    pub(crate) fn listed(&self) -> usize {
+        self.work.len()
+    }
+
+    /// A level that has slots.
+    pub(crate) fn any_level(&self) -> Priority {
+        let partitions = self.publisher.partitions();
+        let mut levels = Priority::ALL.into_iter();
+        levels.find(|&level| !partitions.range(level).is_empty()).unwrap_or_default()
+    }
+
+    pub(crate) fn start_persisting(&mut self) -> Result<(), PersistError> {
+        self.backend.persist(self.publisher.partitions())
+    }
+
+    pub(crate) fn persisting(&self) -> Result<Slices, PersistError> {
+        self.backend.persisting()
+    }
+
+    /// Stops the kernel that stays on, and lists what it has left for the next dispatch.
+    pub(crate) fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
+        let stopped = self.backend.stop();
+        if stopped != Err(PersistError::Stopped) {
+            self.list_unfinished();
+        }
+        stopped
     }
 
     fn enlist_window(
@@ -357,6 +410,12 @@ impl Driver {
         self.publisher.adopt(self.backend.host().row().ring)?;
         self.dirty.everything();
         self.uses_io = true;
+        self.list_unfinished();
+        Ok(())
+    }
+
+    /// Lists every slot that is published or waits for I/O, and no other.
+    fn list_unfinished(&mut self) {
         self.work.clear();
         let ring = self.backend.host().row().ring;
         for level in Priority::ALL {
@@ -371,7 +430,6 @@ impl Driver {
                 }
             }
         }
-        Ok(())
     }
 
     /// Encodes the row anew, in place: ring, debug log and IO queue all zero, observables and

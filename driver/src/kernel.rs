@@ -38,7 +38,7 @@ mod tests;
 
 pub use error::{Declaration, IterationError, KernelError, OpcodeClass, Place};
 pub use handler::{CpuHandler, Handler};
-pub use iterations::{DispatchLimits, LLVMPIPE_ITERATIONS};
+pub use iterations::{DispatchLimits, LLVMPIPE_ITERATIONS, StayLimits};
 
 use iterations::Iterations;
 use slipring_core::opcode;
@@ -59,6 +59,7 @@ const MODULES: &[(&str, &str)] = &[
     ("slipring/packed.wgsl", include_str!("../shaders/packed.wgsl")),
     ("slipring/drain.wgsl", include_str!("../shaders/drain.wgsl")),
     ("slipring/fence.wgsl", include_str!("../shaders/fence.wgsl")),
+    ("slipring/persist.wgsl", include_str!("../shaders/persist.wgsl")),
 ];
 
 /// Bindings of group 0.
@@ -75,7 +76,8 @@ pub mod binding {
     pub const WORKSPACE: u32 = 4;
     /// The work list: `level << 28 | slot` an entry, read only.
     pub const WORK_LIST: u32 = 5;
-    /// Uniform {offset, count, 0, 0}: the dispatch's run of the work list.
+    /// Uniform {offset, count, passes, look_passes, budget, …}: the dispatch's run of the work
+    /// list.
     pub const RUN: u32 = 6;
 }
 
@@ -85,6 +87,14 @@ pub(crate) enum Entry {
     Drain,
     Serial,
     Fence,
+    Persist,
+    PersistNarrow,
+}
+
+impl Entry {
+    pub(crate) fn name(self) -> &'static str {
+        Kernel::ENTRIES[self as usize]
+    }
 }
 
 /// A checked kernel.
@@ -106,12 +116,19 @@ impl Kernel {
     /// Lanes of a workgroup of [`Kernel::DRAIN`] and [`Kernel::FENCE`].
     pub const LANES: u32 = abi::LANES;
     /// Bytes of the uniform at [`binding::RUN`].
-    pub const RUN_BYTES: u64 = 16;
+    pub const RUN_BYTES: u64 = 48;
     /// A work list entry is `level << ENTRY_LEVEL_SHIFT | slot`.
     pub const ENTRY_LEVEL_SHIFT: u32 = abi::ENTRY_LEVEL_SHIFT;
 
+    /// Entry point: workgroups of [`Kernel::LANES`] that stay on; see `shaders/persist.wgsl`.
+    pub const PERSIST: &str = "persist";
+    /// Entry point: the same with workgroups of [`Kernel::NARROW_LANES`].
+    pub const PERSIST_NARROW: &str = "persist_narrow";
+    /// Lanes of a workgroup of [`Kernel::PERSIST_NARROW`].
+    pub const NARROW_LANES: u32 = abi::NARROW_LANES;
     /// The entry points, in the order of [`Entry`].
-    pub(crate) const ENTRIES: [&str; 3] = [Self::DRAIN, Self::DRAIN_SERIAL, Self::FENCE];
+    pub(crate) const ENTRIES: [&str; 5] =
+        [Self::DRAIN, Self::DRAIN_SERIAL, Self::FENCE, Self::PERSIST, Self::PERSIST_NARROW];
 
     /// Starts a kernel of the built-in opcodes.
     pub fn builder() -> KernelBuilder {
@@ -161,6 +178,15 @@ impl Kernel {
         ring_slots: u32,
     ) -> Result<DispatchLimits, IterationError> {
         self.iterations.dispatch_limits(limit, ring_slots)
+    }
+
+    /// How long one dispatch of [`Kernel::PERSIST`] may stay on a device that ends loops after
+    /// `limit` iterations.
+    ///
+    /// # Errors
+    /// [`IterationError`] when not even one look at a slot fits.
+    pub fn stay_limits(&self, limit: u32, ring_slots: u32) -> Result<StayLimits, IterationError> {
+        self.iterations.stay_limits(limit, ring_slots)
     }
 }
 
@@ -257,8 +283,12 @@ fn run_user(handlers: &[Handler]) -> String {
     );
     for handler in handlers {
         let (opcode, function) = (handler.opcode(), handler.function());
+        let iterations = handler.max_iterations();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "        case {opcode}u: {{ code = {function}(job); }}");
+        let _ = writeln!(
+            text,
+            "        case {opcode}u: {{ extra_iterations += {iterations}u; code = {function}(job); }}"
+        );
     }
     text.push_str("        default: { return fault_status(FAULT_OPCODE); }\n    }\n");
     text.push_str("    return handler_status(code);\n}\n");

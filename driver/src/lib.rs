@@ -13,6 +13,7 @@ mod host_row;
 pub mod input;
 pub mod kernel;
 pub mod open;
+pub mod persistent;
 pub mod readback;
 pub mod stats;
 mod vulkan;
@@ -22,6 +23,7 @@ pub use backend::{BackendError, BackendInfo, LaneOrder};
 pub use driver::{Driver, DriverError};
 pub use kernel::{Handler, Kernel};
 pub use open::{BackendChoice, DriverBuilder, OpenError};
+pub use persistent::Persistent;
 pub use readback::Readback;
 pub use stats::Drained;
 

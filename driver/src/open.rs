@@ -4,6 +4,7 @@ use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Mapped, Options, Por
 use crate::driver::Driver;
 use crate::gpu::GpuError;
 use crate::kernel::{IterationError, Kernel};
+use crate::persistent::MAX_SLICE;
 use slipring_core::layout::{Geometry, LayoutError};
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Entry, Publisher};
@@ -34,6 +35,9 @@ pub enum OpenError {
     /// A workspace whose words a `u32` cannot count.
     #[error("a workspace of {words} words; {MAX_WORKSPACE_WORDS} can be counted")]
     Workspace { words: usize },
+    /// A slice of no time, or longer than a small GPU's watchdog leaves.
+    #[error("slices of {slice_ms} ms; more than 0 and up to {} ms are allowed", MAX_SLICE.as_millis())]
+    Slice { slice_ms: u64 },
     /// No GPU.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -86,6 +90,7 @@ pub struct DriverBuilder {
     choice: BackendChoice,
     validation: bool,
     timeout: Duration,
+    slice: Option<Duration>,
 }
 
 impl DriverBuilder {
@@ -100,6 +105,7 @@ impl DriverBuilder {
             choice: BackendChoice::default(),
             validation: false,
             timeout: DEFAULT_TIMEOUT,
+            slice: None,
         }
     }
 
@@ -152,6 +158,15 @@ impl DriverBuilder {
         self
     }
 
+    /// Prepares for [`Driver::persist`]: a kernel that stays on in submissions of at most `slice`
+    /// ([`DEFAULT_SLICE`](crate::persistent::DEFAULT_SLICE) is a good one). A discrete GPU's row
+    /// then lies in memory of its own, which the host reads slowly (about 1 µs a word).
+    #[must_use]
+    pub fn persistent(mut self, slice: Duration) -> Self {
+        self.slice = Some(slice);
+        self
+    }
+
     /// Creates everything that the driver will ever need.
     ///
     /// # Errors
@@ -168,6 +183,9 @@ impl DriverBuilder {
             return Err(LayoutError::SlotCount { slots, expected: self.geometry.slots() }.into());
         }
         self.geometry.check_encodable()?;
+        if let Some(slice) = self.slice.filter(|slice| *slice > MAX_SLICE || slice.is_zero()) {
+            return Err(OpenError::Slice { slice_ms: slice.as_millis() as u64 });
+        }
         let backend = self.open_backend()?;
         let row = backend.host().row();
         let ledger = vec![Entry::FREE; slots as usize];
@@ -184,6 +202,7 @@ impl DriverBuilder {
             order: self.order,
             validation: self.validation,
             timeout: self.timeout,
+            slice: self.slice,
         };
         let mapped = || Mapped::open(&self.kernel, &options).map(boxed);
         let portable = || Portable::open(&self.kernel, &options).map(boxed);

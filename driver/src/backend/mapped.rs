@@ -1,18 +1,25 @@
 //! Mapped Vulkan memory: publishing *is* writing GPU memory, and a drain resubmits commands that
 //! were recorded once. After opening, nothing here allocates.
 
+mod stay;
+
 use super::plan::{Plan, Run};
 use super::staging::{STAGING_WORDS, Staging};
 use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options};
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::HostRow;
-use crate::kernel::{Entry, Kernel};
+use crate::kernel::{Entry, Kernel, StayLimits};
 use crate::open::OpenError;
+use crate::persistent::{PersistError, Slices};
 use crate::vulkan::{
     Allocation, DISPATCH_WORDS, Device, Pipelines, Placement, RUN_STRIDE, RUNS, Recording,
     Timeline, Usage,
 };
+use slipring_core::control;
 use slipring_core::layout::Buffer;
+use slipring_core::partition::Partitions;
+use slipring_core::slot::Priority;
+use stay::Stay;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,8 +43,10 @@ pub(crate) struct Mapped {
     host: HostRow,
     workspace: Allocation,
     work: Allocation,
-    run_params: Allocation,
+    run_params: Arc<Allocation>,
     arguments: Allocation,
+    /// The kernel that stays on, or why none can.
+    stay: Result<Stay, PersistError>,
     device: Arc<Device>,
 }
 
@@ -55,19 +64,30 @@ impl Mapped {
         let device = device.map_err(|reason| OpenError::NotMapped { reason })?;
 
         let allocate = |words, usage, placement| Allocation::new(&device, words, usage, placement);
+        let placement = match options.slice {
+            Some(_) => Placement::Polled,
+            None => Placement::HostReads,
+        };
         let [control, ring, debug_log, io_queue] =
-            row_words.map(|words| allocate(words, Usage::Storage, Placement::HostReads));
+            row_words.map(|words| allocate(words, Usage::Storage, placement));
         let row = [control?, ring?, debug_log?, io_queue?];
         let workspace = allocate(workspace_words, Usage::Storage, Placement::Gpu)?;
         let slots = geometry.slots() as usize;
         let work = allocate(slots, Usage::Storage, Placement::HostWrites)?;
-        let params = allocate(RUNS * RUN_STRIDE / 4, Usage::Uniform, Placement::HostWrites)?;
+        let run_params = allocate(RUNS * RUN_STRIDE / 4, Usage::Uniform, Placement::HostWrites)?;
         let arguments = allocate(RUNS * DISPATCH_WORDS, Usage::Indirect, Placement::HostWrites)?;
 
         let [control, ring, debug_log, io_queue] = &row;
         let storage = [control, ring, debug_log, io_queue, &workspace, &work];
-        let pipelines = Pipelines::new(&device, kernel, storage, &params)?;
-        let recording = Recording::new(&device, &pipelines, plan.entry(), &arguments)?;
+        let mut entries = vec![plan.entry(), Entry::Fence];
+        entries.extend(options.slice.map(|_| stay::entry(ends_loops)));
+        let pipelines = Pipelines::new(&device, kernel, &entries, storage, &run_params)?;
+        let recording = Recording::drains(&device, &pipelines, plan.entry(), &arguments)?;
+        let stay = options.slice.map(|slice| {
+            let times = [slice, options.timeout];
+            Stay::new(&device, &pipelines, kernel, geometry.slots(), ends_loops, times)
+        });
+        let stay = stay.unwrap_or(Err(PersistError::NotPrepared));
         let timeline = Timeline::new(&device)?;
         let imports = Buffer::ALL.map(|buffer| row[buffer as usize].import(buffer.name()));
         let workspace_import = workspace.import("workspace");
@@ -106,8 +126,9 @@ impl Mapped {
             host: HostRow::mapped(geometry, row),
             workspace,
             work,
-            run_params: params,
+            run_params: Arc::new(run_params),
             arguments,
+            stay,
             device,
         })
     }
@@ -142,7 +163,7 @@ impl Mapped {
             store(&self.arguments, index * DISPATCH_WORDS, [run.groups(), 1, 1].into_iter());
         }
         let fences = runs.iter().filter(|run| run.entry == Entry::Fence).count();
-        let commands = self.recording.commands(runs.len() - fences, fences > 0);
+        let commands = self.recording.of_runs(runs.len() - fences, fences > 0);
         self.timeline.submit(commands)
     }
 }
@@ -178,6 +199,10 @@ impl Backend for Mapped {
 
     fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
         self.gpu.check()?;
+        if self.stay.as_ref().is_ok_and(Stay::is_running) {
+            let message = "a kernel stays on; stop it first".to_owned();
+            return Err(BackendError::Refused { message });
+        }
         if std::mem::take(&mut self.has_pending_writes) {
             self.gpu.start([]);
         }
@@ -206,6 +231,48 @@ impl Backend for Mapped {
 
     fn finish(&mut self, _readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
         self.wait()
+    }
+
+    fn persist(&mut self, levels: &Partitions) -> Result<(), PersistError> {
+        self.gpu.check()?;
+        if self.host.words(Buffer::Control)[control::word::SHUTDOWN].load(Ordering::Relaxed) != 0 {
+            return Err(PersistError::Unavailable { reason: "the row is shut down".to_owned() });
+        }
+        if std::mem::take(&mut self.has_pending_writes) {
+            self.gpu.start([]);
+        }
+        let stay = self.stay.as_mut().map_err(|reason| reason.clone())?;
+        if stay.is_running() {
+            return Err(PersistError::Twice);
+        }
+        let slots = levels.slots();
+        let entries = Priority::ALL.into_iter().flat_map(|level| {
+            levels.range(level).map(move |slot| level.level() << Kernel::ENTRY_LEVEL_SHIFT | slot)
+        });
+        store(&self.work, 0, entries);
+        let run_params = Arc::clone(&self.run_params);
+        stay.start(move |limits| {
+            let StayLimits { passes, look_passes, budget } = limits;
+            store(&run_params, 0, [0, slots, passes, look_passes, budget].into_iter());
+        })
+    }
+
+    fn persisting(&self) -> Result<Slices, PersistError> {
+        self.stay.as_ref().map_err(PersistError::clone)?.state()
+    }
+
+    fn stop(&mut self) -> Result<Slices, PersistError> {
+        let stay = self.stay.as_mut().map_err(|reason| reason.clone())?;
+        let control = self.host.words(Buffer::Control);
+        let shutdown = &control[control::word::SHUTDOWN];
+        // A job may have shut the row down before.
+        let before = shutdown.load(Ordering::Relaxed);
+        let stopped = stay.stop(|| shutdown.store(1, Ordering::Release));
+        shutdown.store(before, Ordering::Release);
+        if let Err(PersistError::Backend(error)) = &stopped {
+            let _ = self.gpu.lose(error.to_string());
+        }
+        stopped
     }
 
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
@@ -247,6 +314,8 @@ impl Backend for Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
+        // A guard may have been forgotten.
+        let _ = self.stop();
         // Before the fields are destroyed, which commands may still use.
         self.device.wait_idle();
     }

@@ -23,15 +23,15 @@ impl Run {
     pub(super) fn groups(self) -> u32 {
         match self.entry {
             Entry::Drain => self.count.div_ceil(Kernel::LANES),
-            Entry::Serial | Entry::Fence => 1,
+            _ => 1,
         }
     }
 
     /// Lanes of the dispatch, idle ones included.
     pub(super) fn lanes(self) -> u64 {
         match self.entry {
-            Entry::Drain | Entry::Fence => u64::from(self.groups() * Kernel::LANES),
             Entry::Serial => 1,
+            _ => u64::from(self.groups() * Kernel::LANES),
         }
     }
 }

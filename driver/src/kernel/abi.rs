@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 /// Lanes of a workgroup of `drain` and `fence`.
 pub(crate) const LANES: u32 = 64;
+/// Lanes of a workgroup of `persist_narrow`: llvmpipe's vector.
+pub(crate) const NARROW_LANES: u32 = 8;
 /// A work list entry: the slot in the low bits, its level above them.
 pub(crate) const ENTRY_LEVEL_SHIFT: u32 = 28;
 
@@ -18,6 +20,7 @@ const _: () = assert!(slot::LEVELS <= 1 << (u32::BITS - ENTRY_LEVEL_SHIFT));
 
 const CONSTANTS: &[(&str, u32)] = &[
     ("LANES", LANES),
+    ("NARROW_LANES", NARROW_LANES),
     ("ENTRY_LEVEL_SHIFT", ENTRY_LEVEL_SHIFT),
     ("ENTRY_SLOT_MASK", (1 << ENTRY_LEVEL_SHIFT) - 1),
     ("CONTROL_SHUTDOWN", control::word::SHUTDOWN as u32),

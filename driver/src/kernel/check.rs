@@ -28,9 +28,8 @@ impl<'a> File<'a> {
             let name = name.clone().unwrap_or_default();
             KernelError::Declares { place: self.place(span), declaration, name }
         };
-        let ours = [super::Kernel::DRAIN, super::Kernel::DRAIN_SERIAL, super::Kernel::FENCE];
         for entry in &self.module.entry_points {
-            if !ours.contains(&entry.name.as_str()) {
+            if !super::Kernel::ENTRIES.contains(&entry.name.as_str()) {
                 let span = self.source.find_function(&entry.name);
                 let name = Some(entry.name.clone());
                 return Err(declares(span, &name, Declaration::EntryPoint));

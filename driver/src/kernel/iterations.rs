@@ -44,11 +44,24 @@ pub struct DispatchLimits {
     pub fences: u32,
 }
 
+/// What one dispatch of [`Kernel::PERSIST`] may do on a device with a loop limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StayLimits {
+    /// Passes of loops that each lane makes at most: one to poll an entry.
+    pub passes: u32,
+    /// As how many passes a look at an entry counts.
+    pub look_passes: u32,
+    /// Iterations that a workgroup's jobs may make, beyond those of every look, before it ends.
+    pub budget: u32,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iterations {
     per_look: u64,
     /// Loops that a look passes even when it does nothing.
     look_loops: u64,
+    /// The most that a look makes but for what `extra_iterations` counts in the shaders.
+    uncounted: u64,
     /// The same for one fence.
     fence_loops: u64,
 }
@@ -68,6 +81,8 @@ impl Iterations {
         // the rounds of the lanes for which a loop is not over at once.
         let passes = packed::MAX_OPS as u64;
         let mut per_look = look_loops + (passes - 1) * op_loops;
+        // Of a packed slot: the check of its operations, and the operations.
+        let uncounted = per_look + 2 * passes;
         per_look += ROUNDS.iter().map(|(_, rounds)| rounds).sum::<u64>();
         for (handler, loops) in handlers {
             let iterations = u64::from(handler.max_iterations());
@@ -78,11 +93,31 @@ impl Iterations {
             per_look = per_look.saturating_add(passes.saturating_mul(rounds));
         }
         // The loop over fences is the caller's below.
-        Self { per_look, look_loops, fence_loops: fence_loops.saturating_sub(1) }
+        let fence_loops = fence_loops.saturating_sub(1);
+        Self { per_look, look_loops, uncounted, fence_loops }
     }
 
     pub(super) fn per_look(&self) -> u64 {
         self.per_look
+    }
+
+    pub(super) fn stay_limits(
+        &self,
+        limit: u32,
+        ring_slots: u32,
+    ) -> Result<StayLimits, IterationError> {
+        // The loop around, the poll that ends polling, and the loop over a fence's window.
+        let look_passes = self.uncounted + 3;
+        let last = self.per_look.saturating_add(u64::from(ring_slots)).saturating_add(look_passes);
+        // Half of what the longest look leaves is for polls and looks, half for jobs. (A lane may
+        // be one look past its passes.)
+        let half = u64::from(limit).saturating_sub(last) / 2;
+        if half <= look_passes {
+            return Err(IterationError::Look { iterations: last, limit });
+        }
+        let [passes, look_passes, budget] =
+            [half - look_passes, look_passes, half].map(|passes| passes as u32);
+        Ok(StayLimits { passes, look_passes, budget })
     }
 
     pub(super) fn dispatch_limits(

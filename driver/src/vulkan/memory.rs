@@ -13,6 +13,9 @@ use std::sync::atomic::AtomicU32;
 pub(crate) enum Placement {
     /// The host reads and writes it: its reads must be cached where that is possible.
     HostReads,
+    /// Both look at it all the time, while a kernel stays on: a discrete GPU sees what the host
+    /// writes only in memory of its own.
+    Polled,
     /// The host only writes it: nearer to the GPU where that is possible.
     HostWrites,
     /// The GPU's: mapped only where all memory is shared.
@@ -39,7 +42,8 @@ impl Placement {
         const NEAR: Flags = Flags::from_raw(HOST.as_raw() | Flags::DEVICE_LOCAL.as_raw());
         match self {
             Self::HostReads => &[CACHED, HOST],
-            Self::HostWrites => &[NEAR, CACHED, HOST],
+            Self::Polled if is_unified => &[CACHED, HOST],
+            Self::Polled | Self::HostWrites => &[NEAR, CACHED, HOST],
             Self::Gpu if is_unified => &[CACHED, NEAR, HOST, Flags::DEVICE_LOCAL],
             Self::Gpu => &[Flags::DEVICE_LOCAL],
         }

@@ -19,15 +19,17 @@ pub(crate) struct Pipelines {
     layout: vk::PipelineLayout,
     pool: vk::DescriptorPool,
     set: vk::DescriptorSet,
-    pipelines: [vk::Pipeline; 3],
+    /// In the order of [`Entry`]; null where it was not asked for.
+    pipelines: [vk::Pipeline; Kernel::ENTRIES.len()],
 }
 
 impl Pipelines {
-    /// Pipelines of `kernel`, bound to `storage` in binding order and to `run_params`, of which
+    /// Pipelines of some of the entry points of `kernel`, bound to `storage` in binding order and to `run_params`, of which
     /// each dispatch sees [`Kernel::RUN_BYTES`] from its own offset on.
     pub(crate) fn new(
         device: &Arc<Device>,
         kernel: &Kernel,
+        entries: &[Entry],
         storage: [&Allocation; STORAGE_BUFFERS as usize],
         run_params: &Allocation,
     ) -> Result<Self, BackendError> {
@@ -37,12 +39,12 @@ impl Pipelines {
             layout: vk::PipelineLayout::null(),
             pool: vk::DescriptorPool::null(),
             set: vk::DescriptorSet::null(),
-            pipelines: [vk::Pipeline::null(); 3],
+            pipelines: Default::default(),
         };
         pipelines.make_layouts()?;
         pipelines.make_set(storage, run_params)?;
-        for (index, entry) in Kernel::ENTRIES.into_iter().enumerate() {
-            pipelines.pipelines[index] = pipelines.make_pipeline(kernel, entry)?;
+        for &entry in entries {
+            pipelines.pipelines[entry as usize] = pipelines.make_pipeline(kernel, entry.name())?;
         }
         Ok(pipelines)
     }

@@ -15,24 +15,63 @@ pub(crate) const RUN_STRIDE: usize = 256;
 /// Words of one indirect dispatch's arguments.
 pub(crate) const DISPATCH_WORDS: usize = 3;
 
-/// Command buffers for every number of drain runs, with and without a fence run behind them.
+/// How a submission's dispatches know their workgroups.
+#[derive(Clone, Copy)]
+enum Groups<'a> {
+    /// From these arguments, one entry a run.
+    Indirect(&'a Allocation),
+    /// Always so many.
+    Fixed(u32),
+}
+
+/// Command buffers that are submitted over and over.
 pub(crate) struct Recording {
     device: Arc<Device>,
     pool: vk::CommandPool,
-    /// At `2 * drains + has_fence`.
     commands: Vec<vk::CommandBuffer>,
 }
 
 impl Recording {
-    /// Records dispatches of `drain` (one of the entry points for slots) and of fences. Run r of a
-    /// submission finds its parameters in stride r of what the pipelines' uniform is bound to, and
-    /// its workgroups in `arguments`.
-    pub(crate) fn new(
+    /// Records dispatches of `drain` (one of the entry points for slots) and of fences: see
+    /// [`Recording::of_runs`]. Run r of a submission finds its parameters in stride r of what the
+    /// pipelines' uniform is bound to, and its workgroups in `arguments`.
+    pub(crate) fn drains(
         device: &Arc<Device>,
         pipelines: &Pipelines,
         drain: Entry,
         arguments: &Allocation,
     ) -> Result<Self, BackendError> {
+        let recording = Self::new(device, 2 * RUNS as u32)?;
+        for drains in 0..RUNS {
+            for fences in 0..2 {
+                let runs = std::iter::repeat_n(drain, drains);
+                let runs = runs.chain(std::iter::repeat_n(Entry::Fence, fences));
+                let runs = runs.enumerate().map(|(run, entry)| (entry, run));
+                let groups = Groups::Indirect(arguments);
+                recording.record(2 * drains + fences, pipelines, groups, runs)?;
+            }
+        }
+        Ok(recording)
+    }
+
+    /// Records, twice, `dispatches` of `groups` workgroups of a kernel that stays, all with the
+    /// parameters of run 0.
+    pub(crate) fn stays(
+        device: &Arc<Device>,
+        pipelines: &Pipelines,
+        entry: Entry,
+        groups: u32,
+        dispatches: usize,
+    ) -> Result<Self, BackendError> {
+        let recording = Self::new(device, 2)?;
+        for index in 0..2 {
+            let runs = std::iter::repeat_n((entry, 0), dispatches);
+            recording.record(index, pipelines, Groups::Fixed(groups), runs)?;
+        }
+        Ok(recording)
+    }
+
+    fn new(device: &Arc<Device>, commands: u32) -> Result<Self, BackendError> {
         let description =
             vk::CommandPoolCreateInfo::default().queue_family_index(device.queue_family());
         // SAFETY: the device is alive and has this queue family.
@@ -42,26 +81,20 @@ impl Recording {
         let request = vk::CommandBufferAllocateInfo::default()
             .command_pool(pool)
             .level(vk::CommandBufferLevel::PRIMARY)
-            .command_buffer_count(2 * RUNS as u32);
+            .command_buffer_count(commands);
         // SAFETY: the pool is new.
         let commands = unsafe { device.raw().allocate_command_buffers(&request) };
         recording.commands = commands.map_err(failed("vkAllocateCommandBuffers"))?;
-        for drains in 0..RUNS {
-            for fences in 0..2 {
-                let runs = std::iter::repeat_n(drain, drains);
-                let runs = runs.chain(std::iter::repeat_n(Entry::Fence, fences));
-                recording.record(2 * drains + fences, pipelines, arguments, runs)?;
-            }
-        }
         Ok(recording)
     }
 
+    /// Records dispatches, each of an entry point with the parameters of a run.
     fn record(
         &self,
         index: usize,
         pipelines: &Pipelines,
-        arguments: &Allocation,
-        runs: impl Iterator<Item = Entry>,
+        groups: Groups<'_>,
+        runs: impl Iterator<Item = (Entry, usize)>,
     ) -> Result<(), BackendError> {
         use vk::AccessFlags as Access;
         use vk::PipelineStageFlags as Stage;
@@ -96,8 +129,8 @@ impl Recording {
         unsafe { raw.begin_command_buffer(commands, &begin) }
             .map_err(failed("vkBeginCommandBuffer"))?;
         barrier(others, inputs);
-        for (run, entry) in runs.enumerate() {
-            if run > 0 {
+        for (dispatch, (entry, run)) in runs.enumerate() {
+            if dispatch > 0 {
                 barrier((shader.0, Access::SHADER_WRITE), shader);
             }
             let (compute, layout) = (vk::PipelineBindPoint::COMPUTE, pipelines.layout());
@@ -105,7 +138,7 @@ impl Recording {
             let (params, arguments_at) = (run * RUN_STRIDE, run * DISPATCH_WORDS * 4);
             // SAFETY: pipeline, layout, set and arguments are of this device and outlive the
             // commands, since one value owns them all; the offsets lie within the buffers, which
-            // have RUNS entries.
+            // have RUNS entries. The pipeline was asked for.
             unsafe {
                 raw.cmd_bind_pipeline(commands, compute, pipeline);
                 raw.cmd_bind_descriptor_sets(
@@ -116,7 +149,13 @@ impl Recording {
                     &[set],
                     &[params as u32],
                 );
-                raw.cmd_dispatch_indirect(commands, arguments.buffer(), arguments_at as u64);
+                match groups {
+                    Groups::Fixed(groups) => raw.cmd_dispatch(commands, groups, 1, 1),
+                    Groups::Indirect(arguments) => {
+                        let arguments = arguments.buffer();
+                        raw.cmd_dispatch_indirect(commands, arguments, arguments_at as u64);
+                    }
+                }
             }
         }
         barrier((shader.0, Access::SHADER_WRITE), readers);
@@ -124,9 +163,14 @@ impl Recording {
         unsafe { raw.end_command_buffer(commands) }.map_err(failed("vkEndCommandBuffer"))
     }
 
-    /// The commands of so many drain runs, and a fence run behind them or not.
-    pub(crate) fn commands(&self, drains: usize, has_fence: bool) -> vk::CommandBuffer {
+    /// Of drains: the commands of so many runs of slots, and a run of fences behind them or not.
+    pub(crate) fn of_runs(&self, drains: usize, has_fence: bool) -> vk::CommandBuffer {
         self.commands[2 * drains + usize::from(has_fence)]
+    }
+
+    /// Of stays: both command buffers.
+    pub(crate) fn pair(&self) -> [vk::CommandBuffer; 2] {
+        [self.commands[0], self.commands[1]]
     }
 }
 

@@ -1,5 +1,6 @@
 //! The kernel as SPIR-V.
 
+use crate::kernel::Kernel;
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -28,5 +29,95 @@ pub(crate) fn compile(module: &naga::Module, entry: &str) -> Result<Vec<u32>, St
         shader_stage: naga::ShaderStage::Compute,
         entry_point: entry.to_owned(),
     };
-    spv::write_vec(module, &info, &options, Some(&pipeline)).map_err(|error| error.to_string())
+    let words = spv::write_vec(module, &info, &options, Some(&pipeline));
+    let mut words = words.map_err(|error| error.to_string())?;
+    if [Kernel::PERSIST, Kernel::PERSIST_NARROW].contains(&entry) {
+        order_atomics(&mut words);
+    }
+    Ok(words)
+}
+
+/// Orders every atomic load (acquire), store (release) and compare-exchange (both) in memory that
+/// others see.
+///
+/// WGSL's atomics are relaxed. While a kernel stays on, no end of a submission orders what it and
+/// the host write: a lane that sees PUBLISHED must see the slot behind it, and the host that sees
+/// DONE the job's effects.
+fn order_atomics(words: &mut Vec<u32>) {
+    const HEADER_WORDS: usize = 5;
+    const BOUND: usize = 3;
+    const UNIFORM_MEMORY: u32 = 0x40;
+    const ACQUIRE: u32 = 0x2 | UNIFORM_MEMORY;
+    const RELEASE: u32 = 0x4 | UNIFORM_MEMORY;
+    const BOTH: u32 = 0x8 | UNIFORM_MEMORY;
+    let (mut at, mut u32_type, mut first_function) = (HEADER_WORDS, 0, 0);
+    let first_id = words[BOUND];
+    let [acquire, release, both] = [first_id, first_id + 1, first_id + 2];
+    while at < words.len() {
+        let (length, opcode) = (words[at] >> 16, words[at] & 0xFFFF);
+        match opcode {
+            OP_TYPE_INT if words[at + 2..at + 4] == [32, 0] => u32_type = words[at + 1],
+            OP_FUNCTION if first_function == 0 => first_function = at,
+            OP_ATOMIC_LOAD => words[at + 5] = acquire,
+            OP_ATOMIC_STORE => words[at + 3] = release,
+            OP_ATOMIC_COMPARE_EXCHANGE => words[at + 5..at + 7].copy_from_slice(&[both, acquire]),
+            _ => {}
+        }
+        at += length.max(1) as usize;
+    }
+    let constants = [(acquire, ACQUIRE), (release, RELEASE), (both, BOTH)]
+        .map(|(id, value)| [4 << 16 | OP_CONSTANT, u32_type, id, value]);
+    words.splice(first_function..first_function, constants.into_iter().flatten());
+    words[BOUND] = first_id + 3;
+}
+
+const OP_TYPE_INT: u32 = 21;
+const OP_CONSTANT: u32 = 43;
+const OP_FUNCTION: u32 = 54;
+const OP_ATOMIC_LOAD: u32 = 227;
+const OP_ATOMIC_STORE: u32 = 228;
+const OP_ATOMIC_COMPARE_EXCHANGE: u32 = 230;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeSet, HashMap};
+
+    /// The memory semantics of atomic loads, stores and compare-exchanges (equal, unequal).
+    fn semantics(entry: &str) -> [BTreeSet<u32>; 4] {
+        let kernel = Kernel::builder().build().unwrap();
+        let words = compile(kernel.module(), entry).unwrap();
+        let (mut constants, mut found) = (HashMap::new(), <[BTreeSet<u32>; 4]>::default());
+        let mut at = 5;
+        while at < words.len() {
+            let length = (words[at] >> 16) as usize;
+            let operands = &words[at + 1..at + length];
+            match words[at] & 0xFFFF {
+                OP_CONSTANT => drop(constants.insert(operands[1], operands[2])),
+                OP_ATOMIC_LOAD => drop(found[0].insert(constants[&operands[4]])),
+                OP_ATOMIC_STORE => drop(found[1].insert(constants[&operands[2]])),
+                OP_ATOMIC_COMPARE_EXCHANGE => {
+                    found[2].insert(constants[&operands[4]]);
+                    found[3].insert(constants[&operands[5]]);
+                }
+                _ => {}
+            }
+            at += length;
+        }
+        found
+    }
+
+    #[test]
+    fn atomics_of_a_kernel_that_stays_acquire_and_release() {
+        for entry in [Kernel::PERSIST, Kernel::PERSIST_NARROW] {
+            let expected = [0x42, 0x44, 0x48, 0x42].map(|value| BTreeSet::from([value]));
+            assert_eq!(semantics(entry), expected, "{entry}");
+        }
+    }
+
+    #[test]
+    fn atomics_of_a_drain_are_relaxed() {
+        let relaxed = [0, 0, 0, 0].map(|value| BTreeSet::from([value]));
+        assert_eq!(semantics(Kernel::DRAIN), relaxed);
+    }
 }

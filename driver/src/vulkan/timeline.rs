@@ -49,7 +49,17 @@ impl Timeline {
 
     /// Waits for everything submitted here; `false` when that takes longer than `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<bool, BackendError> {
-        let (semaphores, values) = ([self.semaphore], [self.submitted]);
+        self.wait_for(self.submitted, timeout)
+    }
+
+    /// How many submissions there were.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.submitted
+    }
+
+    /// Waits for submission `number`, from 1 on; `false` when that takes longer than `timeout`.
+    pub(crate) fn wait_for(&self, number: u64, timeout: Duration) -> Result<bool, BackendError> {
+        let (semaphores, values) = ([self.semaphore], [number]);
         let wait = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         // SAFETY: the semaphore is alive, and a submission will signal the value.

@@ -1,6 +1,6 @@
 //! What is bound, and the kernel's three entry points.
 
-use crate::kernel::{Kernel, binding};
+use crate::kernel::{Entry, Kernel, binding};
 use std::borrow::Cow;
 
 pub(super) fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
@@ -70,7 +70,7 @@ pub(super) fn pipelines(
         bind_group_layouts: &[Some(layout)],
         immediate_size: 0,
     });
-    Kernel::ENTRIES.map(|entry| {
+    [Entry::Drain, Entry::Serial, Entry::Fence].map(Entry::name).map(|entry| {
         device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),
             layout: Some(&layout),

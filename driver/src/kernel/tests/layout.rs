@@ -82,7 +82,8 @@ fn the_io_slot_is_the_abis() {
 #[test]
 fn the_run_is_its_uniform() {
     let (run, bytes) = members(&module(), "Run");
-    assert_eq!(run[..2], words(&[("offset", 0), ("count", 1)]));
+    let expected = [("offset", 0), ("count", 1), ("passes", 2), ("look_passes", 3), ("budget", 4)];
+    assert_eq!(run[..5], words(&expected));
     assert_eq!(u64::from(bytes), Kernel::RUN_BYTES);
 }
 
@@ -95,11 +96,14 @@ fn entry_points_fit_small_devices() {
         .map(|entry| (entry.name.as_str(), entry.workgroup_size))
         .collect();
     let lanes = [Kernel::LANES, 1, 1];
-    assert_eq!(
-        found,
-        [(Kernel::DRAIN, lanes), (Kernel::DRAIN_SERIAL, [1, 1, 1]), (Kernel::FENCE, lanes)]
-    );
-    const { assert!(Kernel::LANES <= 256) };
+    let expected = [
+        (Kernel::DRAIN, lanes),
+        (Kernel::DRAIN_SERIAL, [1, 1, 1]),
+        (Kernel::FENCE, lanes),
+        (Kernel::PERSIST, lanes),
+        (Kernel::PERSIST_NARROW, [Kernel::NARROW_LANES, 1, 1]),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -1,0 +1,236 @@
+//! A kernel that stays on: publishing alone makes jobs run, in microseconds.
+//!
+//! ```text
+//!   publish ─▶ slot in shared memory ◀─ looks, looks, looks ─ kernel ─▶ status ─▶ wait
+//!                slice after slice of the kernel, submitted by a thread
+//! ```
+//!
+//! ```
+//! use slipring_core::{layout::Geometry, opcode, publisher::Outcome, ring::Job};
+//! use slipring_driver::{Driver, Kernel, persistent};
+//! use std::time::Duration;
+//!
+//! let kernel = Kernel::builder().build()?;
+//! let builder = Driver::builder(kernel, Geometry::of_slots(64, 8)?);
+//! let mut driver = builder.persistent(persistent::DEFAULT_SLICE).open()?;
+//! match driver.persist() {
+//!     Ok(mut kernel) => {
+//!         let ticket = kernel.publish(&Job::new(opcode::STORE_U32, &[42, 160]))?;
+//!         assert_eq!(kernel.wait(ticket, Duration::from_secs(1))?, Outcome::Done);
+//!         kernel.stop()?;
+//!     }
+//!     // No GPU, or one that does not see what the host writes: dispatch instead.
+//!     Err(reason) => println!("{reason}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::backend::BackendError;
+use crate::driver::Driver;
+use crate::kernel::IterationError;
+use slipring_core::publisher::{Batch, Fault, Outcome, PublisherError, Ticket, Window};
+use slipring_core::ring::{Job, WorkItem};
+use slipring_core::row::Row;
+use slipring_core::slot::Priority;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+/// How long a submission lasts, unless said otherwise.
+pub const DEFAULT_SLICE: Duration = Duration::from_millis(100);
+/// The longest that a submission may last: half of what the kernel driver of a Raspberry Pi's GPU
+/// gives a job before it resets the GPU (500 ms).
+pub const MAX_SLICE: Duration = Duration::from_millis(250);
+
+/// How long a start may take until the kernel sees what the host writes.
+const PROBE: Duration = Duration::from_secs(2);
+/// Looks at a status that a wait makes before it begins to sleep between them.
+const SPINS: u32 = 20_000;
+/// The longest sleep between two looks.
+const MAX_SLEEP: Duration = Duration::from_millis(1);
+
+/// Why no kernel stays on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages name the fields")]
+pub enum PersistError {
+    /// The driver was opened without [`DriverBuilder::persistent`](crate::DriverBuilder::persistent).
+    #[error("the driver was not opened for it; use DriverBuilder::persistent")]
+    NotPrepared,
+    /// What the driver runs on cannot.
+    #[error("no kernel can stay on: {reason}; dispatch instead")]
+    Unavailable { reason: String },
+    /// One stays on already: its guard was forgotten.
+    #[error("a kernel stays on already")]
+    Twice,
+    /// None stays on.
+    #[error("no kernel stays on")]
+    Stopped,
+    /// Jobs are in flight that a dispatch has left; they would run out of its order.
+    #[error("{slots} slots are listed for the next dispatch; dispatch or finish them first")]
+    Listed { slots: usize },
+    /// The job did not finish in time. It may still.
+    #[error("the job did not finish within {timeout_ms} ms")]
+    Timeout { timeout_ms: u64 },
+    /// The kernel's loops do not fit the device.
+    #[error(transparent)]
+    Iterations(#[from] IterationError),
+    /// The device.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// How a kernel has stayed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Slices {
+    /// Submissions that have ended.
+    pub slices: u64,
+    /// The longest time from the end of one submission to that of the next.
+    pub longest: Duration,
+    /// How long it took from the call to stop until the last submission had ended.
+    pub stopped_in: Duration,
+}
+
+impl Driver {
+    /// Starts a kernel that stays on until the guard is stopped or dropped.
+    ///
+    /// One NOP is published and waited for, so that what the host writes is known to be seen; it
+    /// counts as any job does. Observables and counters can be read at any time; the debug log
+    /// between stays only.
+    ///
+    /// # Errors
+    /// Any [`PersistError`] but those of waiting. No kernel stays on then.
+    pub fn persist(&mut self) -> Result<Persistent<'_>, PersistError> {
+        let slots = self.listed();
+        if slots > 0 {
+            return Err(PersistError::Listed { slots });
+        }
+        self.start_persisting()?;
+        let mut persistent = Persistent { driver: self };
+        persistent.probe()?;
+        Ok(persistent)
+    }
+}
+
+/// A kernel that stays on. Dropping it stops the kernel.
+#[derive(Debug)]
+pub struct Persistent<'a> {
+    driver: &'a mut Driver,
+}
+
+impl Persistent<'_> {
+    fn probe(&mut self) -> Result<(), PersistError> {
+        let nop = Job::new(slipring_core::opcode::NOP, &[]).priority(self.driver.any_level());
+        let unavailable = |reason| PersistError::Unavailable { reason };
+        let ticket = self.publish(&nop).map_err(|error| unavailable(error.to_string()))?;
+        match self.wait(ticket, PROBE) {
+            Err(PersistError::Timeout { .. }) => {
+                Err(unavailable("it does not see what the host writes".to_owned()))
+            }
+            Ok(Outcome::Done) => Ok(()),
+            Ok(outcome) => Err(unavailable(format!("a NOP ended as {outcome:?}"))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Publishes a job, which runs at once.
+    ///
+    /// # Errors
+    /// As [`Driver::publish`].
+    pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
+        self.driver.publish_unlisted(job)
+    }
+
+    /// Publishes work items side by side, all or none.
+    ///
+    /// # Errors
+    /// As [`Driver::publish_items`].
+    pub fn publish_items(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) -> Result<Window, PublisherError> {
+        self.driver.publish_items_unlisted(tenant, priority, items)
+    }
+
+    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
+    ///
+    /// # Errors
+    /// As [`Driver::publish_batch`].
+    pub fn publish_batch(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[(u32, &[u32])],
+        tag: u32,
+    ) -> Result<Batch, PublisherError> {
+        self.driver.publish_batch_unlisted(tenant, priority, items, tag)
+    }
+
+    /// What became of a job by now. Reading a fault frees its slot.
+    pub fn outcome(&mut self, ticket: Ticket) -> Outcome {
+        self.driver.outcome(ticket)
+    }
+
+    /// Takes a fault that nobody has read, and frees its slot.
+    pub fn next_fault(&mut self) -> Option<Fault> {
+        self.driver.next_fault()
+    }
+
+    /// The row, which the kernel works on meanwhile. Whoever publishes into it around the driver
+    /// must have slots of their own, in a partition that the driver does not publish to.
+    pub fn row(&self) -> Row<'_, AtomicU32> {
+        self.driver.row()
+    }
+
+    /// Waits until a job has ended: looks at its status, first all the time, then less often.
+    ///
+    /// # Errors
+    /// [`PersistError::Timeout`], and [`PersistError::Backend`] when the kernel is gone.
+    pub fn wait(&mut self, ticket: Ticket, timeout: Duration) -> Result<Outcome, PersistError> {
+        for _ in 0..SPINS {
+            match self.outcome(ticket) {
+                Outcome::Pending => std::hint::spin_loop(),
+                outcome => return Ok(outcome),
+            }
+        }
+        let (start, mut sleep) = (Instant::now(), Duration::from_micros(1));
+        loop {
+            match self.outcome(ticket) {
+                Outcome::Pending => {}
+                outcome => return Ok(outcome),
+            }
+            self.slices()?;
+            if start.elapsed() >= timeout {
+                return Err(PersistError::Timeout { timeout_ms: timeout.as_millis() as u64 });
+            }
+            std::thread::sleep(sleep);
+            sleep = (2 * sleep).min(MAX_SLEEP);
+        }
+    }
+
+    /// How the kernel has stayed on until now.
+    ///
+    /// # Errors
+    /// [`PersistError::Backend`] when it is gone.
+    pub fn slices(&self) -> Result<Slices, PersistError> {
+        self.driver.persisting()
+    }
+
+    /// Stops the kernel, after the jobs that it is running. What it has not claimed stays
+    /// PUBLISHED, for the next dispatch or stay.
+    ///
+    /// # Errors
+    /// [`PersistError::Backend`] when it was gone before.
+    pub fn stop(self) -> Result<Slices, PersistError> {
+        self.driver.stop_persisting()
+    }
+}
+
+impl Drop for Persistent<'_> {
+    fn drop(&mut self) {
+        // What went wrong shows in the next call.
+        let _ = self.driver.stop_persisting();
+    }
+}

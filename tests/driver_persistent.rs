@@ -1,0 +1,230 @@
+//! A kernel that stays on: what is published runs without a dispatch, once, and whole.
+
+mod gpu;
+
+use slipring_core::layout::Geometry;
+use slipring_core::opcode;
+use slipring_core::partition::Partitions;
+use slipring_core::publisher::{Entry, Outcome, Publisher};
+use slipring_core::ring::{Job, WorkItem};
+use slipring_core::slot::{Priority, State, fault};
+use slipring_core::tenant::TenantTable;
+use slipring_driver::open::OpenError;
+use slipring_driver::persistent::{DEFAULT_SLICE, MAX_SLICE, PersistError};
+use slipring_driver::{
+    BackendChoice, BackendError, Driver, DriverBuilder, DriverError, Handler, Kernel, Readback,
+};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn builder(slots: u32) -> DriverBuilder {
+    let kernel = Kernel::builder().build().unwrap();
+    Driver::builder(kernel, Geometry::of_slots(slots, 64).unwrap()).persistent(DEFAULT_SLICE)
+}
+
+/// Runs `check` on a driver that can stay on, unless the GPU is to be skipped.
+fn with(builder: DriverBuilder, check: impl FnOnce(&mut Driver)) {
+    if !gpu::is_skipped() {
+        check(&mut gpu::open(builder, BackendChoice::Mapped));
+    }
+}
+
+#[test]
+fn jobs_run_as_soon_as_they_are_published() {
+    with(builder(16), |driver| {
+        let mut kernel = driver.persist().unwrap();
+        for value in 1..=100 {
+            let ticket = kernel.publish(&Job::new(opcode::ATOMIC_ADD, &[value, 160])).unwrap();
+            assert_eq!(kernel.wait(ticket, SECOND), Ok(Outcome::Done));
+        }
+        assert_eq!(kernel.row().control.observable(0), Ok(5050));
+        let slices = kernel.stop().unwrap();
+        assert!(slices.slices > 0, "{slices:?}");
+        // And the NOP that showed that the kernel sees what the host writes.
+        assert_eq!(driver.row().control.done_count(), Ok(101));
+    });
+}
+
+#[test]
+fn a_batch_is_fenced_and_a_fault_is_told() {
+    with(builder(16), |driver| {
+        let mut kernel = driver.persist().unwrap();
+        for tag in 1..=20 {
+            let add: (u32, &[u32]) = (opcode::ATOMIC_ADD, &[1, 162]);
+            let batch = kernel.publish_batch(0, Priority::Normal, &[add; 5], tag).unwrap();
+            assert_eq!(kernel.wait(batch.fence, SECOND), Ok(Outcome::Done));
+            let control = kernel.row().control;
+            assert_eq!((control.observable(0), control.epoch()), (Ok(tag), Ok(tag)));
+            assert_eq!(control.observable(2), Ok(5 * tag), "the fence came after its window");
+        }
+        let ticket = kernel.publish(&Job::new(opcode::STORE_U32, &[1, u32::MAX])).unwrap();
+        assert_eq!(kernel.wait(ticket, SECOND), Ok(Outcome::Fault(fault::RANGE)));
+    });
+}
+
+#[test]
+fn what_is_left_when_the_kernel_stops_runs_in_the_next_dispatch() {
+    with(builder(16), |driver| {
+        let mut kernel = driver.persist().unwrap();
+        let paused =
+            slipring_core::tenant::Tenant { mask: 0, ..slipring_core::tenant::Tenant::OPEN };
+        // A fence whose window holds a slot that never ends: the fence itself.
+        let waits = kernel.publish(&Job::new(opcode::LOAD_MISS, &[7])).unwrap();
+        let fence = kernel.publish(&Job::new(opcode::BATCH_FENCE, &[1, 9])).unwrap();
+        assert_eq!(kernel.wait(fence, SECOND / 20), Err(PersistError::Timeout { timeout_ms: 50 }));
+        assert_eq!(kernel.row().ring.state(waits.slot), Some(State::WaitIo(0)));
+        kernel.stop().unwrap();
+        assert_eq!(driver.persist().map(drop), Err(PersistError::Listed { slots: 2 }));
+
+        let request = driver.claim_io()[0];
+        let end = slipring_core::io_queue::Completion::Ok { bytes: request.bytes };
+        driver.complete_io(&[(request.slot, end)]).unwrap();
+        assert_eq!(driver.dispatch(&Readback::all()).unwrap().done, 2);
+        assert_eq!(driver.row().control.observable(0), Ok(9));
+        driver.set_tenant(0, paused).unwrap();
+    });
+}
+
+#[test]
+fn a_stop_is_prompt_and_a_kernel_can_be_started_again() {
+    with(builder(64), |driver| {
+        for round in 1..=5 {
+            let mut kernel = driver.persist().unwrap();
+            let ticket = kernel.publish(&Job::new(opcode::ATOMIC_ADD, &[1, 160])).unwrap();
+            kernel.wait(ticket, SECOND).unwrap();
+            let slices = kernel.stop().unwrap();
+            println!("{slices:?}");
+            assert!(slices.stopped_in < SECOND, "{slices:?}");
+            assert_eq!(driver.row().control.observable(0), Ok(round));
+            assert_eq!(driver.row().control.shutdown(), Ok(0));
+        }
+    });
+}
+
+#[test]
+fn a_kernel_that_cannot_stay_says_why() {
+    let twin = || builder(4).backend(BackendChoice::Twin).open().unwrap();
+    let unavailable = twin().persist().map(drop).unwrap_err();
+    assert!(unavailable.to_string().contains("twin"), "{unavailable}");
+    for slice in [Duration::ZERO, MAX_SLICE + Duration::from_millis(1)] {
+        let error = builder(4).persistent(slice).backend(BackendChoice::Twin).open().unwrap_err();
+        assert_eq!(error, OpenError::Slice { slice_ms: slice.as_millis() as u64 });
+    }
+    let kernel = Kernel::builder().build().unwrap();
+    let plain = Driver::builder(kernel, Geometry::of_slots(4, 4).unwrap());
+    with(plain, |driver| {
+        assert_eq!(driver.persist().map(drop), Err(PersistError::NotPrepared));
+    });
+    with(builder(4), |driver| {
+        driver.set_shutdown(true);
+        let error = driver.persist().map(drop).unwrap_err();
+        assert!(error.to_string().contains("shut down"), "{error}");
+    });
+}
+
+#[test]
+fn a_forgotten_guard_leaves_a_kernel_on_that_others_are_told_of() {
+    with(builder(4), |driver| {
+        std::mem::forget(driver.persist().unwrap());
+        assert_eq!(driver.persist().map(drop), Err(PersistError::Twice));
+        let refused = driver.dispatch(&Readback::none()).unwrap_err();
+        let is_told = matches!(refused, DriverError::Backend(BackendError::Refused { .. }));
+        assert!(is_told, "{refused}");
+    });
+}
+
+/// Each job's opcode, tenant and arguments are one value's: a slot of which the kernel saw a part
+/// before, and a part after, would fault.
+const WHOLE: &str = "
+fn whole(job: Job) -> u32 {
+    let value = arg(job, 0u);
+    for (var i = 1u; i < 12u; i++) {
+        if arg(job, i) != value + i { return fault(200u); }
+    }
+    // Each value once: a sum of them would not tell two from none.
+    if !observe_add(value % 64u, value) { return fault(201u); }
+    return HANDLER_OK;
+}";
+
+/// Two threads publish, each to a partition of its own, with publishers of their own.
+#[test]
+fn k2_jobs_of_two_producers_are_neither_lost_nor_torn_nor_doubled() {
+    let jobs: u32 = match std::env::var("SLIPRING_STRESS_JOBS") {
+        Ok(jobs) => jobs.parse().expect("a number of jobs"),
+        Err(_) => 100_000,
+    };
+    let handler = Handler::wgsl(0x100, "whole", "whole.wgsl", WHOLE).iterations(12);
+    let kernel = Kernel::builder().handler(handler).build().unwrap();
+    let partitions = Partitions::from_sizes([32, 32, 2, 0, 0], 66).unwrap();
+    let builder = Driver::builder(kernel, Geometry::of_slots(66, 64).unwrap());
+    with(builder.partitions(partitions).persistent(DEFAULT_SLICE), |driver| {
+        let before = driver.row().control.done_count().unwrap();
+        let kernel = driver.persist().unwrap();
+        let row = kernel.row();
+        std::thread::scope(|scope| {
+            for (index, level) in [Priority::Critical, Priority::High].into_iter().enumerate() {
+                scope.spawn(move || produce(row.ring, partitions, level, index as u32, jobs / 2));
+            }
+        });
+        let mut expected = [0u32; 64];
+        (0..jobs / 2 * 2).for_each(|value| {
+            let sum = &mut expected[value as usize % 64];
+            *sum = sum.wrapping_add(value);
+        });
+        let observables = &row.control.words()[160..];
+        let sums: Vec<u32> = observables.iter().map(|word| word.load(Relaxed)).collect();
+        assert!(sums == expected, "jobs were lost or doubled");
+        let control = row.control;
+        assert_eq!(
+            (control.faults(), control.done_count()),
+            (Ok(0), Ok(before + jobs / 2 * 2 + 1))
+        );
+        println!("{jobs} jobs, {:?}", kernel.stop().unwrap());
+    });
+}
+
+fn produce(
+    ring: slipring_core::ring::Ring<'_, std::sync::atomic::AtomicU32>,
+    partitions: Partitions,
+    level: Priority,
+    first: u32,
+    jobs: u32,
+) {
+    let ledger = vec![Entry::FREE; ring.slots() as usize];
+    let mut publisher = Publisher::new(ring, ledger, partitions, TenantTable::open(1)).unwrap();
+    let mut last = None;
+    for index in 0..jobs {
+        let value = 2 * index + first;
+        let args: [u32; 12] = std::array::from_fn(|i| value.wrapping_add(i as u32));
+        let job = Job::new(0x100, &args).priority(level);
+        last = loop {
+            match publisher.publish(ring, &job) {
+                Ok(ticket) => break Some(ticket),
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+    }
+    let slots = partitions.range(level);
+    while slots.clone().any(|slot| ring.state(slot).is_some_and(State::is_in_flight)) {
+        std::thread::yield_now();
+    }
+    assert_eq!(publisher.next_fault(ring), None);
+    assert_eq!(last.map(|ticket| publisher.outcome(ring, ticket)), Some(Outcome::Done));
+}
+
+#[test]
+fn a_thousand_items_at_a_time_all_run() {
+    with(builder(1024), |driver| {
+        let mut kernel = driver.persist().unwrap();
+        let item = WorkItem { opcode: opcode::ATOMIC_ADD, input: 1, output: 161, param: 0 };
+        for round in 1..=5 {
+            let window = kernel.publish_items(0, Priority::Normal, &[item; 1024]).unwrap();
+            for ticket in window.tickets() {
+                assert_eq!(kernel.wait(ticket, 10 * SECOND), Ok(Outcome::Done));
+            }
+            assert_eq!(kernel.row().control.observable(1), Ok(1024 * round));
+        }
+    });
+}
