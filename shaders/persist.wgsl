@@ -41,7 +41,7 @@ fn stay(lane: u32, lanes: u32) {
             if wants_look {
                 atomicStore(&has_work, 1u);
             }
-            if wants_look || atomicLoad(&has_work) != 0u || is_over() {
+            if wants_look || atomicLoad(&has_work) != 0u || (passes % LANES == 0u && is_over()) {
                 break;
             }
             i = next_entry(i, lane, lanes);

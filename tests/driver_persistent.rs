@@ -76,7 +76,7 @@ fn what_is_left_when_the_kernel_stops_runs_in_the_next_dispatch() {
         assert_eq!(kernel.wait(fence, SECOND / 20), Err(PersistError::Timeout { timeout_ms: 50 }));
         assert_eq!(kernel.row().ring.state(waits.slot), Some(State::WaitIo(0)));
         kernel.stop().unwrap();
-        assert_eq!(driver.persist().map(drop), Err(PersistError::Listed { slots: 2 }));
+        assert_eq!(driver.persist().map(drop), Err(PersistError::InFlight { slots: 2 }));
 
         let request = driver.claim_io()[0];
         let end = slipring_core::io_queue::Completion::Ok { bytes: request.bytes };
@@ -221,10 +221,18 @@ fn a_thousand_items_at_a_time_all_run() {
         let item = WorkItem { opcode: opcode::ATOMIC_ADD, input: 1, output: 161, param: 0 };
         for round in 1..=5 {
             let window = kernel.publish_items(0, Priority::Normal, &[item; 1024]).unwrap();
-            for ticket in window.tickets() {
-                assert_eq!(kernel.wait(ticket, 10 * SECOND), Ok(Outcome::Done));
-            }
+            kernel.wait_all(10 * SECOND).unwrap();
             assert_eq!(kernel.row().control.observable(1), Ok(1024 * round));
+            for ticket in window.tickets() {
+                assert_eq!(kernel.outcome(ticket), Outcome::Done);
+            }
         }
+        // With a fault among them, which stays to be read.
+        let bad = WorkItem { opcode: opcode::STORE_U32, input: 1, output: u32::MAX, param: 0 };
+        kernel.publish_items(0, Priority::Normal, &[item, bad, item]).unwrap();
+        kernel.wait_all(SECOND).unwrap();
+        assert_eq!(kernel.next_fault().map(|fault| fault.code), Some(fault::RANGE));
+        kernel.publish_items(0, Priority::Normal, &[item; 1024]).unwrap();
+        kernel.wait_all(10 * SECOND).unwrap();
     });
 }

@@ -60,12 +60,7 @@ fn many() -> Box<dyn Side> {
     let items = vec![item; BATCH as usize];
     side(Lazy { slots: BATCH, kernel: None }, Lazy::start, move |lazy| {
         let kernel = lazy.kernel();
-        let count = kernel.row().control.done_count().expect("a counter");
         kernel.publish_items(0, Priority::Normal, &items).expect("room");
-        // One word is polled, never a thousand statuses.
-        let done = |kernel: &Persistent<'_>| kernel.row().control.done_count();
-        while done(kernel) != Ok(count.wrapping_add(BATCH)) {
-            std::hint::spin_loop();
-        }
+        kernel.wait_all(TIMEOUT).expect("their end");
     })
 }

@@ -155,6 +155,30 @@ impl<W: WordMut> Ring<'_, W> {
         Ok(())
     }
 
+    /// Publishes a job that was checked in slots that are free, one after the other.
+    #[inline]
+    pub(crate) fn fill<'j>(&self, start: u32, jobs: impl Iterator<Item = Job<'j>>) {
+        let slots = self.slots.get(start as usize..).unwrap_or(&[]);
+        for (words, job) in slots.iter().zip(jobs) {
+            write(words, job.opcode, job.tenant, job.priority, job.args);
+        }
+    }
+
+    /// Publishes items that were checked in slots that are free.
+    #[inline]
+    pub(crate) fn fill_items(
+        &self,
+        start: u32,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) {
+        let slots = self.slots.get(start as usize..).unwrap_or(&[]);
+        for (words, item) in slots.iter().zip(items) {
+            write_item(words, tenant, priority, item);
+        }
+    }
+
     /// Publishes `items` in the slots from `start` on, all normal, and says how many.
     ///
     /// # Errors
@@ -167,23 +191,10 @@ impl<W: WordMut> Ring<'_, W> {
         tenant: u32,
         items: &[WorkItem],
     ) -> Result<u32, PublishError> {
-        self.write_items(start, tenant, Priority::Normal, items)
-    }
-
-    #[inline]
-    pub(crate) fn write_items(
-        &self,
-        start: u32,
-        tenant: u32,
-        priority: Priority,
-        items: &[WorkItem],
-    ) -> Result<u32, PublishError> {
         check_items(items)?;
         let window = self.window(start, items.len())?;
         check_window(start, window)?;
-        for (words, item) in window.iter().zip(items) {
-            write_item(words, tenant, priority, item);
-        }
+        self.fill_items(start, tenant, Priority::Normal, items);
         Ok(items.len() as u32)
     }
 
@@ -211,30 +222,30 @@ impl<W: WordMut> Ring<'_, W> {
         items: &[(u32, &[u32])],
         tag: u32,
     ) -> Result<u32, PublishError> {
-        self.write_batch(start, tenant, Priority::Normal, items, tag)
-    }
-
-    pub(crate) fn write_batch(
-        &self,
-        start: u32,
-        tenant: u32,
-        priority: Priority,
-        items: &[(u32, &[u32])],
-        tag: u32,
-    ) -> Result<u32, PublishError> {
         let window = self.window(start, items.len().saturating_add(1))?;
         for (item, (opcode, args)) in items.iter().enumerate() {
             check_args(item, args.len())?;
             check_opcode(item, *opcode)?;
         }
         check_window(start, window)?;
+        Ok(self.fill_batch(start, tenant, Priority::Normal, items, tag))
+    }
+
+    /// Publishes a batch that was checked in slots that are free.
+    pub(crate) fn fill_batch(
+        &self,
+        start: u32,
+        tenant: u32,
+        priority: Priority,
+        items: &[(u32, &[u32])],
+        tag: u32,
+    ) -> u32 {
         let count = items.len() as u32;
         let fence_args = [count, tag];
         let fence = (opcode::BATCH_FENCE, fence_args.as_slice());
-        for (words, (opcode, args)) in window.iter().zip(items.iter().copied().chain([fence])) {
-            write(words, opcode, tenant, priority, args);
-        }
-        Ok(count + 1)
+        let jobs = items.iter().copied().chain([fence]);
+        self.fill(start, jobs.map(|(opcode, args)| Job { opcode, tenant, priority, args }));
+        count + 1
     }
 
     /// Encodes the whole ring anew: `items` published in the first slots, zero elsewhere.

@@ -210,11 +210,6 @@ impl Driver {
         self.publisher.publish_items(ring, tenant, priority, items)
     }
 
-    /// Slots that the next dispatch would look at.
-    pub(crate) fn listed(&self) -> usize {
-        self.work.len()
-    }
-
     /// A level that has slots.
     pub(crate) fn any_level(&self) -> Priority {
         let partitions = self.publisher.partitions();
@@ -223,7 +218,20 @@ impl Driver {
     }
 
     pub(crate) fn start_persisting(&mut self) -> Result<(), PersistError> {
-        self.backend.persist(self.publisher.partitions())
+        self.backend.persist(self.publisher.partitions())?;
+        self.publisher.trust_ledger(true);
+        Ok(())
+    }
+
+    /// The counts of finished slots and of faults.
+    pub(crate) fn counters(&self) -> (u32, u32) {
+        let control = self.backend.host().row().control;
+        // Every geometry has these words.
+        (control.done_count().unwrap_or(0), control.faults().unwrap_or(0))
+    }
+
+    pub(crate) fn all_done(&mut self) {
+        self.publisher.all_done();
     }
 
     pub(crate) fn persisting(&self) -> Result<Slices, PersistError> {
@@ -234,6 +242,7 @@ impl Driver {
     pub(crate) fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
         let stopped = self.backend.stop();
         if stopped != Err(PersistError::Stopped) {
+            self.publisher.trust_ledger(false);
             self.list_unfinished();
         }
         stopped
@@ -414,8 +423,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Lists every slot that is published or waits for I/O, and no other.
-    fn list_unfinished(&mut self) {
+    /// Lists every slot that is published or waits for I/O, and no other; says how many.
+    pub(crate) fn list_unfinished(&mut self) -> usize {
         self.work.clear();
         let ring = self.backend.host().row().ring;
         for level in Priority::ALL {
@@ -430,6 +439,7 @@ impl Driver {
                 }
             }
         }
+        self.work.len()
     }
 
     /// Encodes the row anew, in place: ring, debug log and IO queue all zero, observables and

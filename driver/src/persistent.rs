@@ -65,9 +65,9 @@ pub enum PersistError {
     /// None stays on.
     #[error("no kernel stays on")]
     Stopped,
-    /// Jobs are in flight that a dispatch has left; they would run out of its order.
-    #[error("{slots} slots are listed for the next dispatch; dispatch or finish them first")]
-    Listed { slots: usize },
+    /// Slots are in flight, as a dispatch or a stay has left them.
+    #[error("{slots} slots are in flight; dispatch until they have finished")]
+    InFlight { slots: usize },
     /// The job did not finish in time. It may still.
     #[error("the job did not finish within {timeout_ms} ms")]
     Timeout { timeout_ms: u64 },
@@ -101,21 +101,29 @@ impl Driver {
     /// # Errors
     /// Any [`PersistError`] but those of waiting. No kernel stays on then.
     pub fn persist(&mut self) -> Result<Persistent<'_>, PersistError> {
-        let slots = self.listed();
+        let slots = self.list_unfinished();
         if slots > 0 {
-            return Err(PersistError::Listed { slots });
+            return Err(PersistError::InFlight { slots });
         }
         self.start_persisting()?;
-        let mut persistent = Persistent { driver: self };
+        let (finished, faults) = self.counters();
+        let mut persistent = Persistent { driver: self, finished, faults };
         persistent.probe()?;
         Ok(persistent)
     }
 }
 
 /// A kernel that stays on. Dropping it stops the kernel.
+///
+/// While it does, the publisher takes its ledger's word for which slots are free: nobody else may
+/// publish to slots that it has used.
 #[derive(Debug)]
 pub struct Persistent<'a> {
     driver: &'a mut Driver,
+    /// What the done count is when everything published has finished.
+    finished: u32,
+    /// The fault count when everything that was published last had finished.
+    faults: u32,
 }
 
 impl Persistent<'_> {
@@ -138,7 +146,9 @@ impl Persistent<'_> {
     /// # Errors
     /// As [`Driver::publish`].
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
-        self.driver.publish_unlisted(job)
+        let ticket = self.driver.publish_unlisted(job)?;
+        self.finished = self.finished.wrapping_add(1);
+        Ok(ticket)
     }
 
     /// Publishes work items side by side, all or none.
@@ -151,7 +161,9 @@ impl Persistent<'_> {
         priority: Priority,
         items: &[WorkItem],
     ) -> Result<Window, PublisherError> {
-        self.driver.publish_items_unlisted(tenant, priority, items)
+        let window = self.driver.publish_items_unlisted(tenant, priority, items)?;
+        self.finished = self.finished.wrapping_add(window.slots);
+        Ok(window)
     }
 
     /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
@@ -165,7 +177,9 @@ impl Persistent<'_> {
         items: &[(u32, &[u32])],
         tag: u32,
     ) -> Result<Batch, PublisherError> {
-        self.driver.publish_batch_unlisted(tenant, priority, items, tag)
+        let batch = self.driver.publish_batch_unlisted(tenant, priority, items, tag)?;
+        self.finished = self.finished.wrapping_add(batch.window.slots);
+        Ok(batch)
     }
 
     /// What became of a job by now. Reading a fault frees its slot.
@@ -189,17 +203,45 @@ impl Persistent<'_> {
     /// # Errors
     /// [`PersistError::Timeout`], and [`PersistError::Backend`] when the kernel is gone.
     pub fn wait(&mut self, ticket: Ticket, timeout: Duration) -> Result<Outcome, PersistError> {
+        self.poll(timeout, |kernel| match kernel.outcome(ticket) {
+            Outcome::Pending => None,
+            outcome => Some(outcome),
+        })
+    }
+
+    /// Waits until everything that was published here has ended, by two counters: whatever their
+    /// number, no status is read unless there was a fault. A job of tenant 0 that writes the done
+    /// count makes this wrong; publishers of their own, around the driver, do too.
+    ///
+    /// # Errors
+    /// As [`Persistent::wait`].
+    pub fn wait_all(&mut self, timeout: Duration) -> Result<(), PersistError> {
+        let faults = self.poll(timeout, |kernel| {
+            let (finished, faults) = kernel.driver.counters();
+            (finished == kernel.finished).then_some(faults)
+        })?;
+        if faults == self.faults {
+            self.driver.all_done();
+        }
+        self.faults = faults;
+        Ok(())
+    }
+
+    fn poll<T>(
+        &mut self,
+        timeout: Duration,
+        mut look: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Result<T, PersistError> {
         for _ in 0..SPINS {
-            match self.outcome(ticket) {
-                Outcome::Pending => std::hint::spin_loop(),
-                outcome => return Ok(outcome),
+            match look(self) {
+                Some(seen) => return Ok(seen),
+                None => std::hint::spin_loop(),
             }
         }
         let (start, mut sleep) = (Instant::now(), Duration::from_micros(1));
         loop {
-            match self.outcome(ticket) {
-                Outcome::Pending => {}
-                outcome => return Ok(outcome),
+            if let Some(seen) = look(self) {
+                return Ok(seen);
             }
             self.slices()?;
             if start.elapsed() >= timeout {

@@ -38,7 +38,7 @@ impl Safe {
         let row = lengths.map(|words| create(words, storage));
         let workspace = create(1, storage);
         let work = create(jobs as usize, storage);
-        let run = create(4, wgpu::BufferUsages::UNIFORM);
+        let run = create(Kernel::RUN_BYTES as usize / 4, wgpu::BufferUsages::UNIFORM);
         let staging = create(lengths[1], wgpu::BufferUsages::MAP_READ);
 
         let mut words = lengths.map(|words| vec![0; words]);

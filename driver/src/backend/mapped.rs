@@ -9,7 +9,7 @@ use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options};
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::HostRow;
 use crate::kernel::{Entry, Kernel, StayLimits};
-use crate::open::OpenError;
+use crate::open::{DEFAULT_TIMEOUT, OpenError};
 use crate::persistent::{PersistError, Slices};
 use crate::vulkan::{
     Allocation, DISPATCH_WORDS, Device, Pipelines, Placement, RUN_STRIDE, RUNS, Recording,
@@ -97,7 +97,7 @@ impl Mapped {
             let mut encoder = gpu.encoder();
             encoder.clear_buffer(&workspace_import, 0, None);
             let zeroed = gpu.start([encoder.finish()]);
-            gpu.wait(zeroed, options.timeout)?;
+            gpu.wait(zeroed, DEFAULT_TIMEOUT)?;
         }
         gpu.check()?;
         let info = BackendInfo {
