@@ -18,13 +18,15 @@ fn drain_serial() {
 
 fn look(entry: u32) {
     let slot = entry & ENTRY_SLOT_MASK;
-    if slot >= arrayLength(&ring) {
-        return;
+    if slot < arrayLength(&ring) {
+        look_at(slot, entry >> ENTRY_LEVEL_SHIFT, atomicLoad(&ring[slot].status));
     }
-    let status = atomicLoad(&ring[slot].status);
+}
+
+fn look_at(slot: u32, level: u32, status: u32) {
     let kind = status & STATUS_MASK;
     if kind == STATUS_PUBLISHED {
-        start(slot, entry >> ENTRY_LEVEL_SHIFT, status);
+        start(slot, level, status);
     } else if kind == STATUS_WAIT_IO {
         resume(slot, status);
     }

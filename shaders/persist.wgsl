@@ -7,7 +7,7 @@
 var<workgroup> spent: atomic<u32>;
 // Set while some lane has found work, so that the others stop polling: lanes that go together run
 // the code of a job together, and then none should wait for it in a loop of its own.
-var<workgroup> has_work: atomic<u32>;
+var<workgroup> some_work: atomic<u32>;
 
 @compute @workgroup_size(LANES)
 fn persist(
@@ -34,27 +34,36 @@ fn stay(lane: u32, lanes: u32) {
     var i = lane;
     var passes = 0u;
     while passes < run.passes && !is_over() {
+        var slot = 0u;
+        var status = STATUS_EMPTY;
         var wants_look = false;
         while passes < run.passes {
             passes += 1u;
-            wants_look = has_work_at(work_list[run.offset + i]);
-            if wants_look {
-                atomicStore(&has_work, 1u);
+            slot = work_list[run.offset + i] & ENTRY_SLOT_MASK;
+            if slot < arrayLength(&ring) {
+                status = atomicLoad(&ring[slot].status);
+                wants_look = has_work(status);
             }
-            if wants_look || atomicLoad(&has_work) != 0u || (passes % LANES == 0u && is_over()) {
+            if wants_look {
+                atomicStore(&some_work, 1u);
+            }
+            if wants_look || atomicLoad(&some_work) != 0u || (passes % LANES == 0u && is_over()) {
                 break;
             }
             i = next_entry(i, lane, lanes);
         }
         passes += run.look_passes;
         if wants_look {
-            let entry = work_list[run.offset + i];
+            let level = work_list[run.offset + i] >> ENTRY_LEVEL_SHIFT;
             extra_iterations = 0u;
-            look(entry);
-            look_at_fence(entry);
+            if ring[slot].opcode == OPCODE_BATCH_FENCE {
+                look_at_fence(slot, level, status);
+            } else {
+                look_at(slot, level, status);
+            }
             atomicAdd(&spent, extra_iterations);
             // A lane that has found work meanwhile knows it itself.
-            atomicStore(&has_work, 0u);
+            atomicStore(&some_work, 0u);
             i = next_entry(i, lane, lanes);
         }
     }
@@ -68,13 +77,8 @@ fn next_entry(i: u32, lane: u32, lanes: u32) -> u32 {
     return select(i + lanes, lane, i + lanes >= run.count);
 }
 
-// Whether a look may find something to do.
-fn has_work_at(entry: u32) -> bool {
-    let slot = entry & ENTRY_SLOT_MASK;
-    if slot >= arrayLength(&ring) {
-        return false;
-    }
-    let status = atomicLoad(&ring[slot].status);
+// Whether a look at a slot of this status may find something to do.
+fn has_work(status: u32) -> bool {
     let kind = status & STATUS_MASK;
     if kind != STATUS_WAIT_IO {
         return kind == STATUS_PUBLISHED;
@@ -88,18 +92,13 @@ fn has_work_at(entry: u32) -> bool {
 }
 
 // What the fence pass does, by one lane: it looks at the whole window itself.
-fn look_at_fence(entry: u32) {
-    let slot = entry & ENTRY_SLOT_MASK;
-    if slot >= arrayLength(&ring) {
-        return;
-    }
-    let status = atomicLoad(&ring[slot].status);
+fn look_at_fence(slot: u32, level: u32, status: u32) {
     let slots = due_window(slot, status);
     if slots == NO_WINDOW {
         return;
     }
     extra_iterations += slots;
     if !sees_busy_slot(slot, slots, 0u, 1u) {
-        close_fence(slot, entry >> ENTRY_LEVEL_SHIFT, status);
+        close_fence(slot, level, status);
     }
 }

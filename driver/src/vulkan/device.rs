@@ -10,8 +10,7 @@ pub(crate) struct Device {
     queue: vk::Queue,
     queue_family: u32,
     memory: vk::PhysicalDeviceMemoryProperties,
-    /// Whether host and GPU share all memory.
-    is_unified: bool,
+    kind: wgpu::DeviceType,
     order: Arc<Mutex<()>>,
     wgpu: wgpu::Device,
 }
@@ -49,7 +48,7 @@ impl Device {
             queue: hal.raw_queue(),
             queue_family: hal.queue_family_index(),
             memory,
-            is_unified: info.device_type != wgpu::DeviceType::DiscreteGpu,
+            kind: info.device_type,
             order,
             wgpu: wgpu.clone(),
         }))
@@ -63,8 +62,14 @@ impl Device {
         &self.wgpu
     }
 
+    /// Whether host and GPU share all memory.
     pub(crate) fn is_unified(&self) -> bool {
-        self.is_unified
+        self.kind != wgpu::DeviceType::DiscreteGpu
+    }
+
+    /// Whether it is a CPU that plays the GPU.
+    pub(crate) fn is_cpu(&self) -> bool {
+        self.kind == wgpu::DeviceType::Cpu
     }
 
     pub(crate) fn queue_family(&self) -> u32 {

@@ -1,9 +1,10 @@
 //! The kernel as SPIR-V.
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, binding};
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::collections::HashSet;
 
 /// Compiles one entry point.
 ///
@@ -37,33 +38,45 @@ pub(crate) fn compile(module: &naga::Module, entry: &str) -> Result<Vec<u32>, St
     Ok(words)
 }
 
-/// Orders every atomic load (acquire), store (release) and compare-exchange (both) in memory that
-/// others see.
+/// Orders every atomic load (acquire), store (release) and compare-exchange (both) of the ring and
+/// the IO queue, whose statuses say when the words behind them may be read.
 ///
 /// WGSL's atomics are relaxed. While a kernel stays on, no end of a submission orders what it and
 /// the host write: a lane that sees PUBLISHED must see the slot behind it, and the host that sees
 /// DONE the job's effects.
 fn order_atomics(words: &mut Vec<u32>) {
-    const HEADER_WORDS: usize = 5;
-    const BOUND: usize = 3;
-    const UNIFORM_MEMORY: u32 = 0x40;
     const ACQUIRE: u32 = 0x2 | UNIFORM_MEMORY;
     const RELEASE: u32 = 0x4 | UNIFORM_MEMORY;
     const BOTH: u32 = 0x8 | UNIFORM_MEMORY;
-    let (mut at, mut u32_type, mut first_function) = (HEADER_WORDS, 0, 0);
     let first_id = words[BOUND];
     let [acquire, release, both] = [first_id, first_id + 1, first_id + 2];
+    let (mut u32_type, mut first_function) = (0, 0);
+    let mut ordered = HashSet::new();
+    let mut at = HEADER_WORDS;
     while at < words.len() {
-        let (length, opcode) = (words[at] >> 16, words[at] & 0xFFFF);
-        match opcode {
-            OP_TYPE_INT if words[at + 2..at + 4] == [32, 0] => u32_type = words[at + 1],
-            OP_FUNCTION if first_function == 0 => first_function = at,
-            OP_ATOMIC_LOAD => words[at + 5] = acquire,
-            OP_ATOMIC_STORE => words[at + 3] = release,
-            OP_ATOMIC_COMPARE_EXCHANGE => words[at + 5..at + 7].copy_from_slice(&[both, acquire]),
+        let (length, opcode) = ((words[at] >> 16).max(1) as usize, words[at] & 0xFFFF);
+        let instruction = &mut words[at..at + length];
+        let bindings = [binding::RING, binding::IO_QUEUE];
+        match (opcode, &*instruction) {
+            (OP_DECORATE, [_, id, DECORATION_BINDING, binding]) if bindings.contains(binding) => {
+                ordered.insert(*id);
+            }
+            // A pointer into such a buffer is one too.
+            (OP_ACCESS_CHAIN, [_, _, id, base, ..]) if ordered.contains(base) => {
+                ordered.insert(*id);
+            }
+            (OP_TYPE_INT, [_, id, 32, 0]) => u32_type = *id,
+            (OP_FUNCTION, _) if first_function == 0 => first_function = at,
+            (OP_ATOMIC_LOAD, [_, _, _, id, ..]) if ordered.contains(id) => {
+                instruction[5] = acquire;
+            }
+            (OP_ATOMIC_STORE, [_, id, ..]) if ordered.contains(id) => instruction[3] = release,
+            (OP_ATOMIC_COMPARE_EXCHANGE, [_, _, _, id, ..]) if ordered.contains(id) => {
+                instruction[5..7].copy_from_slice(&[both, acquire]);
+            }
             _ => {}
         }
-        at += length.max(1) as usize;
+        at += length;
     }
     let constants = [(acquire, ACQUIRE), (release, RELEASE), (both, BOTH)]
         .map(|(id, value)| [4 << 16 | OP_CONSTANT, u32_type, id, value]);
@@ -71,9 +84,16 @@ fn order_atomics(words: &mut Vec<u32>) {
     words[BOUND] = first_id + 3;
 }
 
+const HEADER_WORDS: usize = 5;
+/// Where the header says which ids are taken.
+const BOUND: usize = 3;
+const UNIFORM_MEMORY: u32 = 0x40;
+const DECORATION_BINDING: u32 = 33;
 const OP_TYPE_INT: u32 = 21;
 const OP_CONSTANT: u32 = 43;
 const OP_FUNCTION: u32 = 54;
+const OP_ACCESS_CHAIN: u32 = 65;
+const OP_DECORATE: u32 = 71;
 const OP_ATOMIC_LOAD: u32 = 227;
 const OP_ATOMIC_STORE: u32 = 228;
 const OP_ATOMIC_COMPARE_EXCHANGE: u32 = 230;
@@ -83,41 +103,61 @@ mod tests {
     use super::*;
     use std::collections::{BTreeSet, HashMap};
 
-    /// The memory semantics of atomic loads, stores and compare-exchanges (equal, unequal).
-    fn semantics(entry: &str) -> [BTreeSet<u32>; 4] {
+    /// The memory semantics of atomic loads, stores and compare-exchanges (equal, unequal) of the
+    /// ring and the IO queue, and those of all others together.
+    fn semantics(entry: &str) -> ([BTreeSet<u32>; 4], BTreeSet<u32>) {
         let kernel = Kernel::builder().build().unwrap();
         let words = compile(kernel.module(), entry).unwrap();
-        let (mut constants, mut found) = (HashMap::new(), <[BTreeSet<u32>; 4]>::default());
-        let mut at = 5;
+        let (mut constants, mut bases) = (HashMap::new(), HashMap::new());
+        let (mut shared, mut others) = (<[BTreeSet<u32>; 4]>::default(), BTreeSet::new());
+        let mut at = HEADER_WORDS;
         while at < words.len() {
             let length = (words[at] >> 16) as usize;
             let operands = &words[at + 1..at + length];
+            // (kind, pointer, semantics) of an atomic.
+            let mut atomics = Vec::new();
             match words[at] & 0xFFFF {
                 OP_CONSTANT => drop(constants.insert(operands[1], operands[2])),
-                OP_ATOMIC_LOAD => drop(found[0].insert(constants[&operands[4]])),
-                OP_ATOMIC_STORE => drop(found[1].insert(constants[&operands[2]])),
+                OP_DECORATE if operands[1] == DECORATION_BINDING => {
+                    bases.insert(operands[0], operands[2]);
+                }
+                OP_ACCESS_CHAIN => {
+                    if let Some(binding) = bases.get(&operands[2]).copied() {
+                        bases.insert(operands[1], binding);
+                    }
+                }
+                OP_ATOMIC_LOAD => atomics.push((0, operands[2], operands[4])),
+                OP_ATOMIC_STORE => atomics.push((1, operands[0], operands[2])),
                 OP_ATOMIC_COMPARE_EXCHANGE => {
-                    found[2].insert(constants[&operands[4]]);
-                    found[3].insert(constants[&operands[5]]);
+                    atomics.push((2, operands[2], operands[4]));
+                    atomics.push((3, operands[2], operands[5]));
                 }
                 _ => {}
             }
+            for (kind, pointer, semantics) in atomics {
+                match bases.get(&pointer) {
+                    Some(&(binding::RING | binding::IO_QUEUE)) => {
+                        shared[kind].insert(constants[&semantics]);
+                    }
+                    _ => drop(others.insert(constants[&semantics])),
+                }
+            }
             at += length;
         }
-        found
+        (shared, others)
     }
 
     #[test]
-    fn atomics_of_a_kernel_that_stays_acquire_and_release() {
+    fn statuses_of_a_kernel_that_stays_acquire_and_release() {
         for entry in [Kernel::PERSIST, Kernel::PERSIST_NARROW] {
             let expected = [0x42, 0x44, 0x48, 0x42].map(|value| BTreeSet::from([value]));
-            assert_eq!(semantics(entry), expected, "{entry}");
+            assert_eq!(semantics(entry), (expected, BTreeSet::from([0])), "{entry}");
         }
     }
 
     #[test]
     fn atomics_of_a_drain_are_relaxed() {
         let relaxed = [0, 0, 0, 0].map(|value| BTreeSet::from([value]));
-        assert_eq!(semantics(Kernel::DRAIN), relaxed);
+        assert_eq!(semantics(Kernel::DRAIN), (relaxed, BTreeSet::from([0])));
     }
 }
