@@ -29,7 +29,8 @@ const SLOTS: u32 = 1024;
 const BATCH: usize = 128;
 
 fn main() -> ExitCode {
-    let Some(path) = std::env::args_os().nth(1) else {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let [path] = arguments.as_slice() else {
         eprintln!("usage: crc32 FILE");
         return ExitCode::from(2);
     };

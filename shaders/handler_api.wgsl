@@ -1,5 +1,7 @@
 // What a handler may use: fn my_handler(job: Job) -> u32.
-// It returns HANDLER_OK, or fault(code) to end its slot in FAULT with that code.
+// It returns HANDLER_OK, or fault(code) to end its slot in FAULT with that code, 64 to 255. (Any
+// other value is a fault of the kernel's own, for a range.) Tables belong in the workspace:
+// variables of more than a kilobyte are refused.
 
 const HANDLER_OK: u32 = 0u;
 

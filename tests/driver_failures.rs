@@ -175,7 +175,7 @@ fn a_driver_says_what_is_wrong_with_its_parts() {
     let source = "fn work(job: Job) -> u32 { return HANDLER_OK; }";
     let handler = Handler::wgsl(0x100, "work", "work.wgsl", source);
     let gpu_only = Kernel::builder().handler(handler).build().unwrap();
-    let (function, reason) = ("work".to_owned(), "chosen".to_owned());
+    let (function, reason) = ("work".to_owned(), "it was chosen".to_owned());
     let error = OpenError::NoCpuTwin { function, reason };
     assert_eq!(open(Driver::builder(gpu_only, geometry(4))), error);
 }
@@ -199,4 +199,32 @@ fn a_kernel_whose_loops_llvmpipe_would_cut_short_is_refused_with_both_numbers() 
             "llvmpipe must refuse it"
         ),
     }
+}
+
+#[test]
+fn a_workspace_for_which_there_is_no_memory_is_refused() {
+    // As much as a word's index can name; most machines that run tests have less.
+    let builder = Driver::builder(kernel(), geometry(4)).workspace_words(MAX_WORKSPACE_WORDS + 1);
+    let words = MAX_WORKSPACE_WORDS + 1;
+    let error = builder.backend(BackendChoice::Twin).open().map(drop).unwrap_err();
+    assert_eq!(error, OpenError::Workspace { words });
+}
+
+/// A kernel is compiled when its driver is opened: the first drain takes no longer than others.
+#[test]
+fn a_drain_is_not_charged_for_compiling() {
+    let handler = |opcode| {
+        let name = format!("work{opcode}");
+        let source = format!("fn {name}(job: Job) -> u32 {{ return HANDLER_OK; }}");
+        Handler::wgsl(opcode, name, format!("{opcode}.wgsl"), source)
+    };
+    let many =
+        (0x100..0x120).fold(Kernel::builder(), |kernel, opcode| kernel.handler(handler(opcode)));
+    // Compiling takes a second or so on llvmpipe.
+    let builder =
+        Driver::builder(many.build().unwrap(), geometry(4)).timeout(Duration::from_millis(300));
+    on_gpu(builder, |driver| {
+        driver.publish(&Job::new(0x100, &[])).unwrap();
+        assert_eq!(driver.dispatch(&Readback::none()).unwrap().done, 1);
+    });
 }

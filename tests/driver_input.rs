@@ -69,7 +69,7 @@ fn a_file_that_shrinks_meanwhile_is_told_chunk_by_chunk() {
             Ok(Some(chunk)) => whole.push(chunk.index),
             Ok(None) => break,
             Err(InputError::Truncated { chunk, offset, bytes: 1_048_576, .. }) => {
-                assert_eq!(offset, if chunk == 2 { 10_000 } else { chunk * 4096 });
+                assert_eq!(offset, 10_000);
                 ended.push(chunk);
             }
             Err(error) => panic!("{error}"),

@@ -61,6 +61,19 @@ pub mod status {
     pub const ERROR: u32 = 0x11;
     /// A lane is filling it in.
     pub const RESERVED: u32 = 0x12;
+
+    /// The name in messages.
+    pub const fn name(status: u32) -> &'static str {
+        match status {
+            EMPTY => "EMPTY",
+            PUBLISHED => "PUBLISHED",
+            CLAIMED => "CLAIMED",
+            OK => "OK",
+            ERROR => "ERROR",
+            RESERVED => "RESERVED",
+            _ => "of an unknown status",
+        }
+    }
 }
 
 /// What the kernel asks for.
@@ -109,10 +122,10 @@ pub enum IoQueueError {
     #[error("IO slot {slot} of a queue of {slots}")]
     SlotRange { slot: u32, slots: u32 },
     /// The slot is in another state than the call needs.
-    #[error("IO slot {slot} has status {status:#x}; {expected:#x} is needed")]
+    #[error("IO slot {slot} is {}; {} is needed", status::name(*status), status::name(*expected))]
     State { slot: u32, status: u32, expected: u32 },
     /// The request is not OK or ERROR.
-    #[error("IO slot {slot} has status {status:#x} and has not ended")]
+    #[error("IO slot {slot} is {}: no request that has ended", status::name(*status))]
     NotEnded { slot: u32, status: u32 },
     /// The slot is not the host's to free: a ring slot waits for it.
     #[error("IO slot {slot} is waited for by ring slot {tag}, which frees it")]

@@ -33,6 +33,16 @@ impl Buffer {
     /// All four, in binding order.
     pub const ALL: [Self; 4] = [Self::Control, Self::Ring, Self::DebugLog, Self::IoQueue];
 
+    /// What its length counts, in messages.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Control => "observables",
+            Self::Ring => "slots",
+            Self::DebugLog => "records",
+            Self::IoQueue => "IO slots",
+        }
+    }
+
     /// The name in messages and labels.
     pub const fn name(self) -> &'static str {
         match self {
@@ -57,7 +67,7 @@ impl core::fmt::Display for Buffer {
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum LayoutError {
     /// More units (observables, slots, records, IO slots) than the buffer may have.
-    #[error("{buffer}: {count} is more than the {max} it may have")]
+    #[error("{buffer}: {count} {}, and {max} are the most", buffer.unit())]
     TooMany { buffer: Buffer, count: u64, max: u32 },
     /// An IO queue of no slots.
     #[error("IO queue: 0 slots; give it 1 to {MAX_IO_SLOTS}")]
@@ -146,7 +156,8 @@ impl Geometry {
         Ok(Self { slots, observables, debug_records, io_slots })
     }
 
-    /// The usual row: 64 debug records and 64 IO slots.
+    /// The usual row: 64 debug records and 64 IO slots. (Such a row may be longer than the encoders
+    /// write and a driver opens: [`Geometry::check_encodable`].)
     ///
     /// # Errors
     /// Those of [`Geometry::new`].

@@ -17,8 +17,8 @@ pub const DFA_STEP: u32 = 6;
 /// Closes a batch of `a0` slots, those just before it in the ring (at most from slot 0 on): once
 /// none of them is in flight, however they ended, epoch += 1 and `control[160] = a1`.
 pub const BATCH_FENCE: u32 = 7;
-/// Asks the host for resource `a0`; `a1` = 1 only prefetches (above 1 is FAULT(range)); `a2`,
-/// `a3` offset, `a4` bytes (0 = all), `a5` destination.
+/// Asks the host for resource `a0`; `a1` = 1 only prefetches (above 1 is FAULT(range)); `a2` and
+/// `a3` the low and the high word of the offset in bytes, `a4` bytes (0 = all), `a5` destination.
 pub const LOAD_MISS: u32 = 0xFFFD;
 /// Appends {`a0`, `a1`, `a2`, the slot's word index} to the debug log.
 pub const PRINTF: u32 = 0xFFFE;

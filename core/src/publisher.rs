@@ -259,7 +259,8 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         Ok(window)
     }
 
-    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
+    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence that writes `tag` to
+    /// observable 0.
     ///
     /// # Errors
     /// Those of [`Publisher::publish`], for the items and the fence together: of each item the

@@ -12,7 +12,7 @@ use crate::words::WordMut;
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum TenantError {
     /// The table has no such tenant.
-    #[error("tenant {tenant}; the table has {TENANTS}")]
+    #[error("tenant {tenant}; there are tenants 0 to {}", TENANTS - 1)]
     Unknown { tenant: u32 },
     /// A user opcode outside the tenant's range.
     #[error("opcode {opcode:#x} is outside tenant {tenant}'s {first:#x}..={last:#x}")]

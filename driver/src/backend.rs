@@ -26,8 +26,9 @@ pub enum BackendError {
     /// The device is gone; this driver cannot go on with it.
     #[error("the GPU device was lost: {reason}")]
     Lost { reason: String },
-    /// The device did not finish in time, and counts as lost.
-    #[error("the GPU did not finish within {timeout_ms} ms")]
+    /// The device did not finish in time, and counts as lost. Dropping the driver waits for it all
+    /// the same: its memory is in use until then.
+    #[error("the GPU did not finish within {timeout_ms} ms, and counts as lost; open a new driver")]
     Timeout { timeout_ms: u64 },
     /// The device refused a call, of this driver or of a user of [`Gpu`](crate::gpu::Gpu), or
     /// memory ran out.
@@ -67,6 +68,10 @@ pub enum LaneOrder {
     /// jobs whose effects race.
     Serial,
 }
+
+/// How long a driver may take to compile the kernel when it is opened. llvmpipe takes a tenth of a
+/// second for the built-in kernel, and many for one of hundreds of handlers.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a row on a GPU is made of.
 pub(crate) struct Options {

@@ -157,7 +157,8 @@ impl Driver {
         self.publisher.publish(self.backend.host().row().ring, job)
     }
 
-    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
+    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence that writes `tag` to
+    /// observable 0.
     ///
     /// # Errors
     /// As [`Publisher::publish_batch`].
@@ -322,6 +323,9 @@ impl Driver {
 
     /// Runs one drain over what was published, and brings `readback` home.
     ///
+    /// Where the row is mirrored (the portable backend, the twin), what was not asked for stays in
+    /// [`Driver::row`] as it was: an observable, say, as of the last time that it was read back.
+    ///
     /// # Errors
     /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
     /// forgotten, and the host's row is as before. When the device was lost, the drain may have
@@ -353,18 +357,23 @@ impl Driver {
                 false
             }
             Some(State::WaitIo(io_slot)) => {
-                drained.waiting_io += 1;
                 // Whoever waits for a request is listed again when that ends. An adopted slot may
                 // wait for none, or for another's.
                 let io_slot = u32::from(io_slot);
-                row.io_queue.status(io_slot) == Some(io_queue::status::EMPTY)
-                    || row.waiting_slot(io_slot) != Some(slot)
+                let is_lost = row.waiting_slot(io_slot) != Some(slot);
+                drained.waiting_io += u32::from(is_lost);
+                is_lost || row.io_queue.status(io_slot) == Some(io_queue::status::EMPTY)
             }
             state => {
                 drained.unclaimed += 1;
                 state == Some(State::Published)
             }
         });
+        if self.uses_io {
+            let io_slots = 0..row.io_queue.slots();
+            drained.waiting_io +=
+                io_slots.filter(|&io_slot| row.waiting_slot(io_slot).is_some()).count() as u32;
+        }
         Ok(drained)
     }
 

@@ -129,7 +129,8 @@ impl Gpu {
         let trouble = Arc::new(Mutex::new(Trouble::default()));
         let lost = Arc::clone(&trouble);
         device.set_device_lost_callback(move |reason, message| {
-            lock(&lost).lost = Some(format!("{reason:?} {message}"));
+            let told = format!("{reason:?} {message}");
+            lock(&lost).lost = Some(told.trim_end().to_owned());
         });
         let refused = Arc::clone(&trouble);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

@@ -233,6 +233,7 @@ impl FileReader {
         }
         if result == 0 {
             let (path, chunk, bytes) = (path(), read.chunk, self.len_bytes);
+            let offset = self.file.metadata().map_or(offset, |file| file.len().min(offset));
             return Err(InputError::Truncated { path, chunk, offset, bytes });
         }
         Ok(Pending { filled: read.filled + result as usize, ..read })

@@ -12,7 +12,7 @@ use slipring_core::row::ResetError;
 use slipring_core::tenant::TenantTable;
 use std::time::Duration;
 
-/// How long a drain may take before the device counts as lost, unless said otherwise.
+/// How long a drain may take before the device counts as lost, unless said otherwise: 10 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most words of a workspace: handlers count them in a `u32`.
@@ -38,6 +38,9 @@ pub enum OpenError {
     /// A slice of no time, or longer than a small GPU's watchdog leaves.
     #[error("slices of {slice_ms} ms; more than 0 and up to {} ms are allowed", MAX_SLICE.as_millis())]
     Slice { slice_ms: u64 },
+    /// No memory for the twin's workspace.
+    #[error("no memory for a workspace of {bytes} bytes")]
+    OutOfMemory { bytes: u64 },
     /// No GPU.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -50,8 +53,8 @@ pub enum OpenError {
     /// The device refused, or went away meanwhile.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The twin was chosen, and a handler runs on the GPU only.
-    #[error("handler `{function}` has no CPU twin (Handler::on_cpu); the twin was taken: {reason}")]
+    /// The twin was taken, and a handler runs on the GPU only.
+    #[error("handler `{function}` has no CPU twin (Handler::on_cpu), which runs because: {reason}")]
     NoCpuTwin { function: String, reason: String },
 }
 
@@ -151,7 +154,8 @@ impl DriverBuilder {
         self
     }
 
-    /// How long a drain may take before the device counts as lost.
+    /// How long a drain may take before the device counts as lost; [`DEFAULT_TIMEOUT`] if not
+    /// said. No time at all loses every device that is not done at the first look.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -209,7 +213,7 @@ impl DriverBuilder {
         match self.choice {
             BackendChoice::Mapped => mapped(),
             BackendChoice::Portable => portable(),
-            BackendChoice::Twin => self.open_twin("chosen".to_owned()),
+            BackendChoice::Twin => self.open_twin("it was chosen".to_owned()),
             BackendChoice::Auto => mapped()
                 .or_else(|error| match error {
                     OpenError::NotMapped { reason } => {
@@ -226,8 +230,7 @@ impl DriverBuilder {
     }
 
     fn open_twin(&self, reason: String) -> Result<Box<dyn Backend>, OpenError> {
-        let cpu = Cpu::new(&self.kernel, self.geometry, self.workspace_words, reason.clone());
-        cpu.map(boxed).map_err(|function| OpenError::NoCpuTwin { function, reason })
+        Cpu::new(&self.kernel, self.geometry, self.workspace_words, reason).map(boxed)
     }
 }
 

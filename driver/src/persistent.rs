@@ -166,7 +166,8 @@ impl Persistent<'_> {
         Ok(window)
     }
 
-    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence with `tag`.
+    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence that writes `tag` to
+    /// observable 0.
     ///
     /// # Errors
     /// As [`Driver::publish_batch`].

@@ -23,7 +23,8 @@ pub struct Readback {
 }
 
 impl Readback {
-    /// Counters and slots, nothing else.
+    /// Counters and slots, nothing else: observables, debug log and the rest keep the values that
+    /// they had in [`Driver::row`](crate::Driver::row).
     pub fn none() -> Self {
         Self::default()
     }

@@ -14,7 +14,7 @@ pub struct Drained {
     pub looked_at: u32,
     /// Slots that it left PUBLISHED: shut down, paused, behind a fence, or short of an IO slot.
     pub unclaimed: u32,
-    /// Slots that it left waiting for I/O.
+    /// Slots that wait for I/O now, whether it looked at them or not.
     pub waiting_io: u32,
     /// Bytes of host buffers that the call took in: 0 but on the byte path.
     pub input_bytes: u64,

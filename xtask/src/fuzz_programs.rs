@@ -11,6 +11,9 @@ pub fn fuzz(programs: &str, seed: &str) -> Outcome {
         let parsed: Result<u32, _> = number.parse();
         parsed.map_err(|error| format!("{number} is not {what}: {error}"))?;
     }
+    if programs.parse() == Ok(0) {
+        return Err("0 programs compare nothing".to_owned());
+    }
     if skips_gpu() {
         return Err("SLIPRING_SKIP_GPU=1 leaves nothing to compare".to_owned());
     }

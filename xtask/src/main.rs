@@ -25,8 +25,10 @@ usage: cargo xtask COMMAND
                     N random programs on the CPU twin and the GPU, compared word by word
   size [--json]     instructions, flash, stack and panics of core's calls on a Cortex-M3
 
-SLIPRING_SKIP_GPU=1 leaves out what needs a GPU, and says so.
+SLIPRING_SKIP_GPU=1 leaves out of check and golden what needs a GPU, and says so.
 ";
+
+const COMMANDS: [&str; 5] = ["demo", "check", "golden", "fuzz-programs", "size"];
 
 /// Whether what needs a GPU is to be left out.
 fn skips_gpu() -> bool {
@@ -63,6 +65,9 @@ fn main() -> ExitCode {
         ["fuzz-programs", programs, "--seed", seed] => fuzz_programs::fuzz(programs, seed),
         ["size"] => size::run(false),
         ["size", "--json"] => size::run(true),
+        [command, ..] if COMMANDS.contains(command) => {
+            Err(format!("{command} does not take these arguments: {}\n\n{USAGE}", words.join(" ")))
+        }
         _ => Err(format!("no such command: {}\n\n{USAGE}", words.join(" "))),
     };
     match outcome {

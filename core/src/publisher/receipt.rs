@@ -101,7 +101,7 @@ pub enum PublisherError {
     /// No room at the level now.
     #[error(
         "{priority:?} is full: no {asked} free in a row among {slots} slots, {in_flight} in \
-         flight, {unread_faults} faults not read, {fenced} held for a fence"
+         flight, {unread_faults} faults to be read (outcome, next_fault), {fenced} held for a fence"
     )]
     Full {
         priority: Priority,

@@ -89,7 +89,7 @@ pub enum PublishError {
     #[error("item {item}: opcode {opcode:#x} is reserved; use a built-in or a user opcode")]
     Opcode { item: usize, opcode: u32 },
     /// The slot is neither EMPTY, DONE nor FAULT.
-    #[error("slot {slot} is busy: status word {status:#x}")]
+    #[error("slot {slot} is busy: {:?}, status word {status:#x}", State::of(*status))]
     Busy { slot: u32, status: u32 },
     /// The window's end is no u32.
     #[error("a window of {items} slots from slot {start} on ends beyond 2^32")]

@@ -3,7 +3,8 @@
 
 use super::{Backend, BackendError, BackendInfo, Cost, Drain};
 use crate::host_row::HostRow;
-use crate::kernel::{CpuHandler, Kernel};
+use crate::kernel::{CpuHandler, Handler, Kernel};
+use crate::open::OpenError;
 use crate::work::{level_of, slot_of};
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::twin::{Call, Twin};
@@ -19,26 +20,33 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// A twin of `kernel`, or the function name of a handler that has no CPU twin.
+    /// A twin of `kernel`, if every handler has one.
     pub(crate) fn new(
         kernel: &Kernel,
         geometry: Geometry,
         workspace_words: usize,
         reason: String,
-    ) -> Result<Self, String> {
-        let twin = |handler: &crate::kernel::Handler| {
-            let cpu = handler.cpu().ok_or_else(|| handler.function().to_owned())?;
-            Ok((handler.opcode(), cpu))
+    ) -> Result<Self, OpenError> {
+        let twin = |handler: &Handler| {
+            let missing = || OpenError::NoCpuTwin {
+                function: handler.function().to_owned(),
+                reason: reason.clone(),
+            };
+            Ok((handler.opcode(), handler.cpu().ok_or_else(missing)?))
         };
-        let handlers = kernel.handlers().iter().map(twin).collect::<Result<_, String>>()?;
-        let workspace = (0..workspace_words).map(|_| AtomicU32::new(0)).collect();
+        let handlers = kernel.handlers().iter().map(twin).collect::<Result<_, OpenError>>()?;
+        let mut workspace = Vec::new();
+        let bytes = 4 * workspace_words as u64;
+        let reserved = workspace.try_reserve_exact(workspace_words);
+        reserved.map_err(|_| OpenError::OutOfMemory { bytes })?;
+        workspace.extend((0..workspace_words).map(|_| AtomicU32::new(0)));
         let adapter = "the kernel's twin on the CPU".to_owned();
         let (host, device) = (HostRow::new(geometry), HostRow::new(geometry));
         Ok(Self {
             host,
             device,
             handlers,
-            workspace,
+            workspace: workspace.into(),
             info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
         })
     }

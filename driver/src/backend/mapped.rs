@@ -5,11 +5,11 @@ mod stay;
 
 use super::plan::{Plan, Run};
 use super::staging::{STAGING_WORDS, Staging};
-use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options};
+use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options, WARM_UP_TIMEOUT};
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::HostRow;
 use crate::kernel::{Entry, Kernel, StayLimits};
-use crate::open::{DEFAULT_TIMEOUT, OpenError};
+use crate::open::OpenError;
 use crate::persistent::{PersistError, Slices};
 use crate::vulkan::{
     Allocation, DISPATCH_WORDS, Device, Pipelines, Placement, RUN_STRIDE, RUNS, Recording,
@@ -88,7 +88,7 @@ impl Mapped {
             Stay::new(&device, &pipelines, kernel, geometry.slots(), ends_loops, times)
         });
         let stay = stay.unwrap_or(Err(PersistError::NotPrepared));
-        let timeline = Timeline::new(&device)?;
+        let mut timeline = Timeline::new(&device)?;
         let imports = Buffer::ALL.map(|buffer| row[buffer as usize].import(buffer.name()));
         let workspace_import = workspace.import("workspace");
         let mut staging = None;
@@ -97,9 +97,17 @@ impl Mapped {
             let mut encoder = gpu.encoder();
             encoder.clear_buffer(&workspace_import, 0, None);
             let zeroed = gpu.start([encoder.finish()]);
-            gpu.wait(zeroed, DEFAULT_TIMEOUT)?;
+            gpu.wait(zeroed, WARM_UP_TIMEOUT)?;
         }
         gpu.check()?;
+        // Every pipeline runs over no entries: drivers compile when a pipeline first runs, and the
+        // first drain has a timeout.
+        store(&arguments, 0, [1; RUNS * DISPATCH_WORDS].into_iter());
+        timeline.submit(recording.of_runs(1, true))?;
+        if !timeline.wait(WARM_UP_TIMEOUT)? {
+            let timeout_ms = WARM_UP_TIMEOUT.as_millis() as u64;
+            return Err(BackendError::Timeout { timeout_ms }.into());
+        }
         let info = BackendInfo {
             backend: "mapped",
             adapter: gpu.info().name.clone(),

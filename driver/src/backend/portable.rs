@@ -5,7 +5,7 @@ mod upload;
 
 use super::plan::Plan;
 use super::staging::{STAGING_WORDS, Staging};
-use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options};
+use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options, WARM_UP_TIMEOUT};
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::HostRow;
 use crate::kernel::Kernel;
@@ -81,7 +81,7 @@ impl Portable {
         let storage = [control, ring, debug_log, io_queue, &workspace, &work];
         let bind_group = pipelines::bind_group(gpu.device(), &layout, &storage, &run_params);
         let pipelines = pipelines::pipelines(gpu.device(), &layout, kernel);
-        gpu.check()?;
+        warm_up(&gpu, &bind_group, &pipelines)?;
         let info = BackendInfo {
             backend: "portable",
             adapter: gpu.info().name.clone(),
@@ -202,6 +202,26 @@ impl Portable {
         }
         staged
     }
+}
+
+/// Runs every pipeline over no entries: drivers compile when a pipeline first runs, and the first
+/// drain has a timeout.
+fn warm_up(
+    gpu: &Gpu,
+    bind_group: &wgpu::BindGroup,
+    pipelines: &[wgpu::ComputePipeline],
+) -> Result<(), BackendError> {
+    let mut encoder = gpu.encoder();
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    for pipeline in pipelines {
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, bind_group, &[0]);
+        pass.dispatch_workgroups(1, 1, 1);
+    }
+    drop(pass);
+    gpu.check()?;
+    let warmed_up = gpu.start([encoder.finish()]);
+    gpu.wait(warmed_up, WARM_UP_TIMEOUT)
 }
 
 impl Backend for Portable {

@@ -5,7 +5,7 @@ use super::handler::Handler;
 use super::loops::{LoopCounter, Loops};
 use super::source::Source;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Span, Statement};
+use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Span, Statement, Type};
 
 /// A kernel with one user file, to check that file by itself.
 pub(crate) struct File<'a> {
@@ -16,7 +16,7 @@ pub(crate) struct File<'a> {
 
 impl<'a> File<'a> {
     pub(crate) fn parse(source: &'a Source, name: &'a str) -> Result<Self, KernelError> {
-        let module = parse(source).map_err(|error| hidden(error, source, name))?;
+        let module = parse(source).map_err(|error| hidden(error, source))?;
         let file = Self { source, module, name };
         file.check_declarations()?;
         file.check_functions()?;
@@ -30,16 +30,20 @@ impl<'a> File<'a> {
         };
         for entry in &self.module.entry_points {
             if !super::Kernel::ENTRIES.contains(&entry.name.as_str()) {
-                let span = self.source.find_function(&entry.name);
+                let span = self.source.find_declared(&entry.name);
                 let name = Some(entry.name.clone());
                 return Err(declares(span, &name, Declaration::EntryPoint));
             }
         }
         for (handle, variable) in self.module.global_variables.iter() {
             let span = self.module.global_variables.get_span(handle);
-            if self.source.is_user(span) && variable.space != AddressSpace::Private {
+            if !self.source.is_user(span) {
+                continue;
+            }
+            if variable.space != AddressSpace::Private {
                 return Err(declares(span, &variable.name, Declaration::Variable));
             }
+            self.check_size(span, &variable.name, variable.ty)?;
         }
         if let Some((handle, constant)) = self.module.overrides.iter().next() {
             let span = self.module.overrides.get_span(handle);
@@ -48,10 +52,30 @@ impl<'a> File<'a> {
         Ok(())
     }
 
+    fn check_size(
+        &self,
+        span: Span,
+        name: &Option<String>,
+        ty: Handle<Type>,
+    ) -> Result<(), KernelError> {
+        let bytes = self.module.types[ty].inner.size(self.module.to_ctx());
+        if bytes > Handler::MAX_VARIABLE_BYTES {
+            let (place, name) = (self.place(span), name.clone().unwrap_or_default());
+            return Err(KernelError::TooLarge { place, name, bytes });
+        }
+        Ok(())
+    }
+
     /// The user's functions have no barriers and use nothing of the kernel but the handler API;
     /// the kernel's call none of them, as one named like a function of WGSL would bring about.
     fn check_functions(&self) -> Result<(), KernelError> {
         for (handle, function) in self.module.functions.iter() {
+            if self.is_user(handle) {
+                for (local, variable) in function.local_variables.iter() {
+                    let span = function.local_variables.get_span(local);
+                    self.check_size(span, &variable.name, variable.ty)?;
+                }
+            }
             let problem = if self.is_user(handle) {
                 self.expression_problem(function).or_else(|| self.statement_problem(function))
             } else {
@@ -109,13 +133,11 @@ impl<'a> File<'a> {
 
     fn call_into_user(&self, function: &Function) -> Option<KernelError> {
         let mut problem = None;
-        visit(&function.body, &mut |statement, span| match statement {
+        visit(&function.body, &mut |statement, _| match statement {
             Statement::Call { function, .. } if self.is_user(*function) => {
-                problem.get_or_insert(KernelError::HidesBuiltin {
-                    file: self.name.to_owned(),
-                    place: self.place(span),
-                    message: format!("it would call fn {}", self.function_name(*function)),
-                });
+                let name = self.function_name(*function);
+                let place = self.place(self.source.find_declared(&name));
+                problem.get_or_insert(KernelError::HidesBuiltin { place, name });
             }
             _ => {}
         });
@@ -256,11 +278,13 @@ fn unknown_place() -> Place {
 }
 
 /// An error in the kernel's own text, which stands without this file, is the file's doing.
-fn hidden(error: KernelError, source: &Source, file: &str) -> KernelError {
-    match error {
-        KernelError::Wgsl { place, message } if source.is_kernel_file(&place.file) => {
-            KernelError::HidesBuiltin { file: file.to_owned(), place, message }
+fn hidden(error: KernelError, source: &Source) -> KernelError {
+    match &error {
+        KernelError::Wgsl { place, .. } if source.is_kernel_file(&place.file) => {
+            let Some((name, span)) = source.declared_and_used_in(&place.file) else { return error };
+            let place = source.place(span).unwrap_or_else(unknown_place);
+            KernelError::HidesBuiltin { place, name: name.to_owned() }
         }
-        error => error,
+        _ => error,
     }
 }

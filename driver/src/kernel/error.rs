@@ -1,5 +1,6 @@
 //! What can be wrong with a kernel, and where.
 
+use super::handler::Handler;
 use std::fmt;
 
 /// A position in a WGSL file.
@@ -105,8 +106,15 @@ pub enum KernelError {
     #[error("{place}: `{name}` is taken, by {taken_by}; give one of them another name")]
     NameTaken { place: Place, name: String, taken_by: Place },
     /// A name that hides one of WGSL's own, which the kernel uses.
-    #[error("{file} hides a name of WGSL that the kernel uses at {place}: {message}")]
-    HidesBuiltin { file: String, place: Place, message: String },
+    #[error("{place}: `{name}` hides a name of WGSL that the kernel uses; give it another name")]
+    HidesBuiltin { place: Place, name: String },
+    /// A variable that is too large to be a lane's own.
+    #[error(
+        "{place}: `{name}` has {bytes} bytes, and a lane's variable may have {}; put it in the \
+         workspace",
+        Handler::MAX_VARIABLE_BYTES
+    )]
+    TooLarge { place: Place, name: String, bytes: u32 },
     /// WGSL that does not parse or is not valid.
     #[error("{place}: {message}")]
     Wgsl { place: Place, message: String },
@@ -125,10 +133,11 @@ pub enum KernelError {
 pub enum IterationError {
     /// One look at a slot.
     #[error(
-        "one look at a slot makes up to {iterations} loop iterations and the device ends loops \
-         after {limit}; lower what the handlers declare"
+        "one look at a slot makes up to {iterations} loop iterations, {} of them the handlers', \
+         and the device ends loops after {limit}; split their work into more jobs, or handlers \
+         among kernels", iterations.saturating_sub(*kernel)
     )]
-    Look { iterations: u64, limit: u32 },
+    Look { iterations: u64, kernel: u64, limit: u32 },
     /// One fence over the whole ring.
     #[error(
         "one fence makes up to {iterations} loop iterations in a ring of {ring_slots} slots and \

@@ -18,10 +18,15 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// The most bytes of a variable that a lane has to itself. Devices keep them in registers, or
+    /// spill them to memory; llvmpipe takes seconds to compile more.
+    pub const MAX_VARIABLE_BYTES: u32 = 1024;
+
     /// The WGSL function `function` in `source`, which errors call `file`.
     ///
     /// `shaders/handler_api.wgsl` lists what it may call; it declares no buffers and no entry
-    /// points, and uses no barriers. Private variables of the file keep no value from one call to
+    /// points, uses no barriers, and has no variable of more than
+    /// [`Handler::MAX_VARIABLE_BYTES`]: tables belong in the workspace. Private variables of the file keep no value from one call to
     /// the next that can be relied on.
     pub fn wgsl(
         opcode: u32,

@@ -60,6 +60,8 @@ pub(super) struct Iterations {
     per_look: u64,
     /// Loops that a look passes even when it does nothing.
     look_loops: u64,
+    /// Of `per_look`, what a kernel without handlers makes.
+    kernel: u64,
     /// The most that a look makes but for what `extra_iterations` counts in the shaders.
     uncounted: u64,
     /// The same for one fence.
@@ -84,6 +86,7 @@ impl Iterations {
         // Of a packed slot: the check of its operations, and the operations.
         let uncounted = per_look + 2 * passes;
         per_look += ROUNDS.iter().map(|(_, rounds)| rounds).sum::<u64>();
+        let kernel = per_look;
         for (handler, loops) in handlers {
             let iterations = u64::from(handler.max_iterations());
             let rounds = iterations.saturating_sub(loops.own)
@@ -94,7 +97,7 @@ impl Iterations {
         }
         // The loop over fences is the caller's below.
         let fence_loops = fence_loops.saturating_sub(1);
-        Self { per_look, look_loops, uncounted, fence_loops }
+        Self { per_look, kernel, look_loops, uncounted, fence_loops }
     }
 
     pub(super) fn per_look(&self) -> u64 {
@@ -113,7 +116,7 @@ impl Iterations {
         // be one look past its passes.)
         let half = u64::from(limit).saturating_sub(last) / 2;
         if half <= look_passes {
-            return Err(IterationError::Look { iterations: last, limit });
+            return Err(IterationError::Look { iterations: last, kernel: self.kernel, limit });
         }
         let [passes, look_passes, budget] =
             [half - look_passes, look_passes, half].map(|passes| passes as u32);
@@ -132,7 +135,8 @@ impl Iterations {
         };
         let serial_slots = fit(self.per_look, self.look_loops);
         if serial_slots == 0 {
-            return Err(IterationError::Look { iterations: self.per_look, limit });
+            let (iterations, kernel) = (self.per_look, self.kernel);
+            return Err(IterationError::Look { iterations, kernel, limit });
         }
         let window = ring_slots.saturating_sub(1).div_ceil(Kernel::LANES);
         let per_fence = self.fence_loops + u64::from(window);

@@ -86,6 +86,11 @@ pub(super) fn declared(source: &str) -> Vec<Name<'_>> {
     names
 }
 
+/// Whether a name stands anywhere in a file.
+pub(super) fn uses(source: &str, name: &str) -> bool {
+    tokens(source).any(|token| token.text == name)
+}
+
 /// The names that a file takes from outside of its functions: not those that it binds in them
 /// (`let name`, `name: type`), and not members (`.name`).
 fn used(source: &str) -> Vec<Name<'_>> {

@@ -1,7 +1,7 @@
 //! WGSL put together from files, and the way back from a byte of it to a line of its file.
 
 use super::error::Place;
-use super::names::declared;
+use super::names::{declared, uses};
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -58,12 +58,27 @@ impl Source {
         self.parts.iter().any(|part| !part.is_user && part.file == file)
     }
 
-    /// The name of a user's function, where it is declared. (Naga keeps no span of entry points.)
-    pub(crate) fn find_function(&self, name: &str) -> naga::Span {
-        let user = self.parts.iter().find(|part| part.is_user).map_or(0, |part| part.bytes.start);
+    /// Where the users' text begins, which comes last.
+    fn user_start(&self) -> usize {
+        self.parts.iter().find(|part| part.is_user).map_or(0, |part| part.bytes.start)
+    }
+
+    /// A name that a user's file declares, where it does. (Naga keeps no span of entry points.)
+    pub(crate) fn find_declared(&self, name: &str) -> naga::Span {
+        let user = self.user_start();
         let mut names = declared(&self.text[user..]).into_iter();
         let found = names.find(|declared| declared.text == name).map(|name| user + name.start);
         found.map_or(naga::Span::UNDEFINED, |at| (at..at + name.len()).into())
+    }
+
+    /// The first name that a user's file declares and one of the kernel's modules uses.
+    pub(crate) fn declared_and_used_in(&self, kernel_file: &str) -> Option<(&str, naga::Span)> {
+        let module = self.parts.iter().find(|part| part.file == kernel_file)?;
+        let used = &self.text[module.bytes.clone()];
+        let user = self.user_start();
+        let name = declared(&self.text[user..]).into_iter().find(|name| uses(used, name.text))?;
+        let start = user + name.start;
+        Some((name.text, (start..start + name.text.len()).into()))
     }
 
     /// Where a span starts; the end of its file for one past it.

@@ -202,11 +202,34 @@ fn a_name_of_wgsl_that_the_kernel_uses_is_not_hidden() {
         "fn min(a: u32, b: u32) -> u32 { return a; }\nfn bad(job: Job) -> u32 { return 0u; }",
         "fn select(x: f32) {}\nfn bad(job: Job) -> u32 { return 0u; }",
         "alias u32 = i32;\nfn bad(job: Job) -> u32 { return 0u; }",
+        "fn atomicAdd(a: u32) {}\nfn bad(job: Job) -> u32 { return 0u; }",
     ] {
         let error = refuse(source);
-        let KernelError::HidesBuiltin { file, .. } = &error else { panic!("{error}") };
-        assert_eq!(file, "bad.wgsl");
+        let KernelError::HidesBuiltin { place, name } = &error else { panic!("{error}") };
+        assert_eq!((place.file.as_str(), place.line), ("bad.wgsl", 1));
+        assert!(source.contains(name.as_str()) && place.column > 3, "{error}");
     }
+}
+
+#[test]
+fn a_variable_too_large_for_a_lane_is_refused_with_both_numbers() {
+    for (source, name, bytes) in [
+        ("fn bad(job: Job) -> u32 { var h: array<u32, 257>; return h[0]; }", "h", 1028),
+        (
+            "var<private> t: array<u32, 100000000>;\nfn bad(job: Job) -> u32 { return t[0]; }",
+            "t",
+            400_000_000,
+        ),
+    ] {
+        let KernelError::TooLarge { place, name: told, bytes: had } = refuse(source) else {
+            panic!("{}", refuse(source))
+        };
+        assert_eq!((place.file.as_str(), told.as_str(), had), ("bad.wgsl", name, bytes));
+        assert!(refuse(source).to_string().contains("1024"));
+    }
+    let source = "fn bad(job: Job) -> u32 { var h: array<u32, 256>; return h[0]; }";
+    let fits = Handler::wgsl(0x101, "bad", "bad.wgsl", source);
+    assert!(Kernel::builder().handler(fits).build().is_ok());
 }
 
 #[test]

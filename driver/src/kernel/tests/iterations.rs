@@ -81,7 +81,11 @@ fn a_kernel_that_cannot_run_says_so_with_the_numbers() {
     let iterations = kernel.iterations_per_look();
     assert_eq!(
         kernel.dispatch_limits(LLVMPIPE_ITERATIONS, 64),
-        Err(IterationError::Look { iterations, limit: LLVMPIPE_ITERATIONS })
+        Err(IterationError::Look {
+            iterations,
+            kernel: per_look(&[]) + 4,
+            limit: LLVMPIPE_ITERATIONS
+        })
     );
     let kernel = Kernel::builder().build().unwrap();
     let error = kernel.dispatch_limits(LLVMPIPE_ITERATIONS, 1 << 27).unwrap_err();
