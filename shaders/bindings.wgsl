@@ -20,7 +20,7 @@ struct IoSlot {
     tag: atomic<u32>,
 }
 
-// Which entries of the work list this dispatch takes. If it stays: how many passes of loops a lane
+// Which entries of the work list this dispatch takes, and in which segment. If it stays: how many passes of loops a lane
 // makes, as how many of them a look counts, and how many more its jobs may make.
 struct Run {
     offset: u32,
@@ -28,7 +28,8 @@ struct Run {
     passes: u32,
     look_passes: u32,
     budget: u32,
-    unused: vec3<u32>,
+    segment: u32,
+    unused: vec2<u32>,
 }
 
 @group(0) @binding(0) var<storage, read_write> control: array<atomic<u32>>;

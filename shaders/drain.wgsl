@@ -25,9 +25,10 @@ fn look(entry: u32) {
 
 fn look_at(slot: u32, level: u32, status: u32) {
     let kind = status & STATUS_MASK;
-    if kind == STATUS_PUBLISHED {
+    // After the first segment, only slots that the one before has left CLAIMED.
+    if kind == select(STATUS_PUBLISHED, STATUS_CLAIMED, run.segment > 0u) {
         start(slot, level, status);
-    } else if kind == STATUS_WAIT_IO {
+    } else if kind == STATUS_WAIT_IO && run.segment == 0u {
         resume(slot, status);
     }
 }
@@ -35,20 +36,22 @@ fn look_at(slot: u32, level: u32, status: u32) {
 fn start(slot: u32, level: u32, status: u32) {
     let opcode = ring[slot].opcode;
     let tenant = ring[slot].tenant;
-    // Fences are closed by the pass after all levels.
-    if opcode == OPCODE_BATCH_FENCE || is_held_back(tenant) || !claim(slot, status) {
-        return;
-    }
     var io_slot = NO_IO_SLOT;
-    if wants_io_slot(slot, tenant, opcode) {
-        io_slot = reserve_io_slot();
-        if io_slot == NO_IO_SLOT {
-            // The queue is full: published again, for the next drain.
-            atomicStore(&ring[slot].status, status);
+    if run.segment == 0u {
+        // Fences are closed by the pass after all levels.
+        if opcode == OPCODE_BATCH_FENCE || is_held_back(tenant) || !claim(slot, status) {
             return;
         }
+        if wants_io_slot(slot, tenant, opcode) {
+            io_slot = reserve_io_slot();
+            if io_slot == NO_IO_SLOT {
+                // The queue is full: published again, for the next drain.
+                atomicStore(&ring[slot].status, status);
+                return;
+            }
+        }
+        count_claim(tenant, level);
     }
-    count_claim(tenant, level);
     if tenant >= TENANTS {
         finish(slot, fault_status(FAULT_TENANT));
     } else {

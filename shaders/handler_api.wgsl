@@ -4,6 +4,14 @@
 // variables of more than a kilobyte are refused.
 
 const HANDLER_OK: u32 = 0u;
+// The job goes on in the next segment, once every job of its level has been in this one. Not in
+// the last segment, nor in a packed slot.
+const HANDLER_CONTINUES: u32 = 1u;
+
+// Which segment this is, from 0 on.
+fn segment() -> u32 {
+    return run.segment;
+}
 
 // One operation: a whole slot, or one of a packed slot. Arguments stay in the ring until asked
 // for; `first` and `count` say which of the slot's words they are.

@@ -9,9 +9,12 @@ fn wait_io_status(io_slot: u32) -> u32 {
 }
 
 // What a handler's return value makes of its slot.
-fn handler_status(code: u32) -> u32 {
+fn handler_status(code: u32, is_packable: bool) -> u32 {
     if code == HANDLER_OK {
         return STATUS_DONE;
+    }
+    if code == HANDLER_CONTINUES && !is_packable && run.segment + 1u < SEGMENTS {
+        return STATUS_CLAIMED;
     }
     if code < FAULT_USER_MIN || code > FAULT_USER_MAX {
         return fault_status(FAULT_RANGE);
@@ -52,9 +55,12 @@ fn count_claim(tenant: u32, level: u32) {
     atomicAdd(&control[CONTROL_LEVEL_CLAIMS + level], 1u);
 }
 
-// Gives the slot back: the status, then the count. WGSL's atomics are relaxed; for the host, the
+// Gives the slot back, unless it goes on in the next segment: the status, then the count. WGSL's atomics are relaxed; for the host, the
 // end of the submission is what orders them.
 fn finish(slot: u32, status: u32) {
+    if status == STATUS_CLAIMED {
+        return;
+    }
     atomicStore(&ring[slot].status, status);
     let kind = status & STATUS_MASK;
     if kind == STATUS_WAIT_IO {

@@ -22,7 +22,7 @@
 mod call;
 mod ops;
 
-pub use call::{Call, HANDLER_OK};
+pub use call::{Call, HANDLER_CONTINUES, HANDLER_OK};
 
 use crate::control::{TENANT_CLAIM_SLOTS, TENANTS, word};
 use crate::layout::LayoutError;
@@ -44,23 +44,41 @@ enum End {
     Done,
     Fault(u8),
     WaitIo(u8),
+    /// In the next segment.
+    Continues,
 }
 
 /// The kernel over one row.
 ///
 /// `handlers` runs user opcodes: `None` for an opcode it does not know, else 0
-/// ([`HANDLER_OK`]) or a fault code of 64..=255; anything else is FAULT(range).
+/// ([`HANDLER_OK`]), [`HANDLER_CONTINUES`] but in the last segment, or a fault code of 64..=255;
+/// anything else is FAULT(range).
 #[derive(Debug)]
 pub struct Twin<'a, W, F> {
     row: Row<'a, W>,
     workspace: &'a [W],
     handlers: F,
+    segment: u32,
+    segments: u32,
 }
 
 impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     /// A kernel that runs over `row`, with `workspace` for DFA_STEP and the handlers.
     pub fn new(row: Row<'a, W>, workspace: impl Words<'a, Word = W>, handlers: F) -> Self {
-        Self { row, workspace: workspace.into_words(), handlers }
+        Self { row, workspace: workspace.into_words(), handlers, segment: 0, segments: 1 }
+    }
+
+    /// Has every level go through `segments` segments, each over all its slots: what a handler did
+    /// in one is there for all in the next.
+    #[must_use]
+    pub fn segments(mut self, segments: u32) -> Self {
+        self.segments = segments;
+        self
+    }
+
+    /// Which segment looks are in, from 0 on.
+    pub fn enter_segment(&mut self, segment: u32) {
+        self.segment = segment;
     }
 
     /// One drain over the whole ring: each level in turn, then the fences.
@@ -70,10 +88,14 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     pub fn drain(&mut self, partitions: &Partitions) -> Result<(), LayoutError> {
         self.row.check_slots(partitions.slots())?;
         for level in Priority::ALL {
-            for slot in partitions.range(level) {
-                self.look(slot, level);
+            for segment in 0..self.segments {
+                self.enter_segment(segment);
+                for slot in partitions.range(level) {
+                    self.look(slot, level);
+                }
             }
         }
+        self.enter_segment(0);
         for level in Priority::ALL {
             for slot in partitions.range(level) {
                 self.fence(slot, level);
@@ -83,10 +105,22 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     }
 
     /// What a lane does with its slot: runs it if it is published, or finishes it if its I/O
-    /// has ended. Anything else, fences included, is left alone.
+    /// has ended. Anything else, fences included, is left alone. In a segment after the first, goes
+    /// on with a slot that the one before has left CLAIMED.
     pub fn look(&mut self, slot: u32, level: Priority) {
         let Some(words) = self.row.ring.slot_words(slot) else { return };
         let seen = words[slot::word::STATUS].load_acquire();
+        if self.segment > 0 {
+            if State::of(seen) == State::Claimed {
+                let [opcode, tenant] =
+                    [slot::word::OPCODE, slot::word::TENANT].map(|word| words[word].load());
+                let args = Args::whole(words);
+                let call = Call::new(&self.row, self.workspace, slot, tenant, opcode, args);
+                let end = self.run(call, None);
+                self.finish(slot, end);
+            }
+            return;
+        }
         match State::of(seen) {
             State::WaitIo(io_slot) => return self.resume(slot, u32::from(io_slot)),
             State::Published => {}
@@ -201,6 +235,7 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             End::Done => status::DONE,
             End::Fault(code) => fault_status(code),
             End::WaitIo(io_slot) => wait_io_status(io_slot),
+            End::Continues => return,
         };
         // Release pairs with the host's acquire of the status: the job's effects come first.
         words[slot::word::STATUS].store_release(status);

@@ -116,7 +116,7 @@ impl Kernel {
     /// Lanes of a workgroup of [`Kernel::DRAIN`] and [`Kernel::FENCE`].
     pub const LANES: u32 = abi::LANES;
     /// Bytes of the uniform at [`binding::RUN`].
-    pub const RUN_BYTES: u64 = 48;
+    pub const RUN_BYTES: u64 = 32;
     /// A work list entry is `level << ENTRY_LEVEL_SHIFT | slot`.
     pub const ENTRY_LEVEL_SHIFT: u32 = abi::ENTRY_LEVEL_SHIFT;
 
@@ -159,6 +159,11 @@ impl Kernel {
     /// The handlers, in the order they were added.
     pub fn handlers(&self) -> &[Handler] {
         &self.handlers
+    }
+
+    /// Segments of a drain: the most that a handler has.
+    pub fn segments(&self) -> u32 {
+        segments(&self.handlers)
     }
 
     /// The most loop iterations that one vector of lanes makes when each lane looks at one
@@ -242,6 +247,11 @@ fn check_opcodes(handlers: &[Handler]) -> Result<(), KernelError> {
             let class = if builtin { OpcodeClass::BuiltIn } else { OpcodeClass::Reserved };
             return Err(KernelError::NotUserOpcode { opcode, function, class });
         }
+        let segments = handler.max_segments();
+        let most = if opcode::is_packable(opcode) { 1 } else { Handler::MAX_SEGMENTS };
+        if segments == 0 || segments > most {
+            return Err(KernelError::Segments { opcode, function, segments, most });
+        }
         if let Some(first) = handlers[..index].iter().find(|first| first.opcode() == opcode) {
             let first = first.function().to_owned();
             return Err(KernelError::DuplicateOpcode { opcode, first, second: function });
@@ -264,12 +274,17 @@ fn unique_files(handlers: &[Handler]) -> Vec<&Handler> {
 /// Everything but the users' files.
 fn kernel_source(handlers: &[Handler]) -> Source {
     let mut source = Source::default();
-    source.push_kernel("slipring/abi.wgsl", &abi::prelude());
+    source.push_kernel("slipring/abi.wgsl", &abi::prelude(segments(handlers)));
     for (file, text) in MODULES {
         source.push_kernel(file, text);
     }
     source.push_kernel("slipring/run_user.wgsl", &run_user(handlers));
     source
+}
+
+/// Segments of a kernel of these handlers.
+fn segments(handlers: &[Handler]) -> u32 {
+    handlers.iter().map(Handler::max_segments).max().unwrap_or(1)
 }
 
 /// The switch over user opcodes.
@@ -279,18 +294,21 @@ fn run_user(handlers: &[Handler]) -> String {
             .to_owned();
     }
     let mut text = String::from(
-        "fn run_user(job: Job) -> u32 {\n    var code = HANDLER_OK;\n    switch job.opcode {\n",
+        "fn run_user(job: Job) -> u32 {\n    var code = HANDLER_OK;\n    \
+         var is_packable = false;\n    switch job.opcode {\n",
     );
     for handler in handlers {
         let (opcode, function) = (handler.opcode(), handler.function());
         let iterations = handler.max_iterations();
+        let is_packable = opcode::is_packable(opcode);
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "        case {opcode}u: {{ extra_iterations += {iterations}u; code = {function}(job); }}"
+            "        case {opcode}u: {{ extra_iterations += {iterations}u; \
+             is_packable = {is_packable}; code = {function}(job); }}"
         );
     }
     text.push_str("        default: { return fault_status(FAULT_OPCODE); }\n    }\n");
-    text.push_str("    return handler_status(code);\n}\n");
+    text.push_str("    return handler_status(code, is_packable);\n}\n");
     text
 }

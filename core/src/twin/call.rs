@@ -9,6 +9,9 @@ use crate::words::WordMut;
 
 /// A handler's success.
 pub const HANDLER_OK: u32 = 0;
+/// A handler's wish to be called again in the next segment; in the last, and in a packed slot, it
+/// is FAULT(range).
+pub const HANDLER_CONTINUES: u32 = 1;
 
 /// The arguments of one operation: all of a slot's, or a packed operation's share.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub struct Call<'a, W> {
     pub(super) tenant: u32,
     pub(super) opcode: u32,
     pub(super) args: Args<'a, W>,
+    pub(super) segment: u32,
 }
 
 impl<'a, W: WordMut> Call<'a, W> {
@@ -60,7 +64,7 @@ impl<'a, W: WordMut> Call<'a, W> {
         opcode: u32,
         args: Args<'a, W>,
     ) -> Self {
-        Self { row: *row, workspace, slot, tenant, opcode, args }
+        Self { row: *row, workspace, slot, tenant, opcode, args, segment: 0 }
     }
 
     /// The same slot's call for one operation of its packed payload.
@@ -82,6 +86,11 @@ impl<'a, W: WordMut> Call<'a, W> {
     /// What it runs.
     pub fn opcode(&self) -> u32 {
         self.opcode
+    }
+
+    /// Which segment of the drain this is, from 0 on.
+    pub fn segment(&self) -> u32 {
+        self.segment
     }
 
     /// An argument; 0 past the last one.

@@ -1,6 +1,6 @@
 //! The opcodes, one function each.
 
-use super::call::{Call, HANDLER_OK};
+use super::call::{Call, HANDLER_CONTINUES, HANDLER_OK};
 use super::{End, Twin};
 use crate::control::{METRIC_SLOTS, word};
 use crate::io_queue::{self, NO_SLOT, op};
@@ -11,7 +11,8 @@ use crate::words::WordMut;
 
 impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     /// Runs a claimed slot. `reserved` is the IO slot that a LOAD_MISS got.
-    pub(super) fn run(&mut self, call: Call<'a, W>, reserved: Option<u8>) -> End {
+    pub(super) fn run(&mut self, mut call: Call<'a, W>, reserved: Option<u8>) -> End {
+        call.segment = self.segment;
         match call.opcode {
             opcode::PACKED_SLOT => self.packed(&call),
             opcode::LOAD_MISS => match reserved {
@@ -56,6 +57,12 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             opcode if opcode::is_user(opcode) => match (self.handlers)(call) {
                 None => End::Fault(fault::OPCODE),
                 Some(HANDLER_OK) => End::Done,
+                Some(HANDLER_CONTINUES)
+                    if !opcode::is_packable(opcode)
+                        && self.segment.saturating_add(1) < self.segments =>
+                {
+                    End::Continues
+                }
                 Some(code) => match u8::try_from(code) {
                     Ok(code) if code >= fault::USER_MIN => End::Fault(code),
                     _ => End::Fault(fault::RANGE),

@@ -16,6 +16,7 @@ pub(crate) struct Cpu {
     device: HostRow,
     handlers: Vec<(u32, CpuHandler)>,
     workspace: Box<[AtomicU32]>,
+    segments: u32,
     info: BackendInfo,
 }
 
@@ -47,6 +48,7 @@ impl Cpu {
             device,
             handlers,
             workspace: workspace.into(),
+            segments: kernel.segments(),
             info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
         })
     }
@@ -69,12 +71,17 @@ impl Backend for Cpu {
         };
         let mut cost = Cost { sync_points: 1, ..Cost::default() };
         cost.uploaded_bytes = copy(&self.host, &self.device, drain.uploads);
-        let mut twin = Twin::new(self.device.row(), &self.workspace[..], run);
+        let twin = Twin::new(self.device.row(), &self.workspace[..], run);
+        let mut twin = twin.segments(self.segments);
         for level in drain.work.levels() {
-            level.iter().for_each(|&entry| twin.look(slot_of(entry), level_of(entry)));
-            cost.launches += 1;
-            cost.lanes += level.len() as u64;
+            for segment in 0..self.segments {
+                twin.enter_segment(segment);
+                level.iter().for_each(|&entry| twin.look(slot_of(entry), level_of(entry)));
+                cost.launches += 1;
+                cost.lanes += level.len() as u64;
+            }
         }
+        twin.enter_segment(0);
         for &entry in drain.work.fences() {
             twin.fence(slot_of(entry), level_of(entry));
         }

@@ -167,7 +167,7 @@ impl Mapped {
     fn submit(&mut self, runs: Range<usize>) -> Result<(), BackendError> {
         let runs = &self.plan.runs()[runs];
         for (index, run) in runs.iter().enumerate() {
-            store(&self.run_params, index * RUN_STRIDE / 4, [run.offset, run.count].into_iter());
+            store(&self.run_params, index * RUN_STRIDE / 4, run.params().into_iter());
             store(&self.arguments, index * DISPATCH_WORDS, [run.groups(), 1, 1].into_iter());
         }
         let fences = runs.iter().filter(|run| run.entry == Entry::Fence).count();
@@ -261,7 +261,7 @@ impl Backend for Mapped {
         let run_params = Arc::clone(&self.run_params);
         stay.start(move |limits| {
             let StayLimits { passes, look_passes, budget } = limits;
-            store(&run_params, 0, [0, slots, passes, look_passes, budget].into_iter());
+            store(&run_params, 0, [0, slots, passes, look_passes, budget, 0].into_iter());
         })
     }
 

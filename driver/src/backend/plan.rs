@@ -10,15 +10,21 @@ const SHORT_RUNS: DispatchLimits = DispatchLimits { serial_slots: 1024, fences: 
 /// tenths of a second on a small GPU, whose kernel driver (V3D) resets it after half a second.
 const DISPATCH_ITERATIONS: u64 = 1 << 28;
 
-/// One dispatch: `count` entries of the work list from `offset` on.
+/// One dispatch: `count` entries of the work list from `offset` on, in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) entry: Entry,
     pub(super) offset: u32,
     pub(super) count: u32,
+    pub(super) segment: u32,
 }
 
 impl Run {
+    /// The words of its parameters that are not 0: offset, count, and the segment at 5.
+    pub(super) fn params(self) -> [u32; 6] {
+        [self.offset, self.count, 0, 0, 0, self.segment]
+    }
+
     /// Workgroups of the dispatch.
     pub(super) fn groups(self) -> u32 {
         match self.entry {
@@ -41,6 +47,7 @@ pub(super) struct Plan {
     entry: Entry,
     slots: u32,
     fences: u32,
+    segments: u32,
     runs: Vec<Run>,
 }
 
@@ -63,7 +70,8 @@ impl Plan {
             }
             LaneOrder::Serial => (Entry::Serial, limits.serial_slots),
         };
-        Ok(Self { entry, slots, fences: limits.fences, runs: Vec::new() })
+        let (fences, segments) = (limits.fences, kernel.segments());
+        Ok(Self { entry, slots, fences, segments, runs: Vec::new() })
     }
 
     /// The entry point for slots.
@@ -78,15 +86,23 @@ impl Plan {
     /// Plans a drain of `work`.
     pub(super) fn make(&mut self, work: &WorkList) {
         self.runs.clear();
-        let mut offset = 0;
-        let levels = work.levels().map(|level| (self.entry, self.slots, level.len()));
-        for (entry, step, len) in levels.chain([(Entry::Fence, self.fences, work.fences().len())]) {
-            let end = offset + len as u32;
-            while offset < end {
-                let count = step.min(end - offset);
-                self.runs.push(Run { entry, offset, count });
-                offset += count;
+        let mut first = 0;
+        for level in work.levels() {
+            for segment in 0..self.segments {
+                self.cut(self.entry, first, level.len(), self.slots, segment);
             }
+            first += level.len() as u32;
+        }
+        self.cut(Entry::Fence, first, work.fences().len(), self.fences, 0);
+    }
+
+    /// Runs of at most `step` entries each.
+    fn cut(&mut self, entry: Entry, first: u32, entries: usize, step: u32, segment: u32) {
+        let (mut offset, end) = (first, first + entries as u32);
+        while offset < end {
+            let count = step.min(end - offset);
+            self.runs.push(Run { entry, offset, count, segment });
+            offset += count;
         }
     }
 }

@@ -118,10 +118,9 @@ impl Portable {
     }
 
     fn gather_run_params(&mut self, runs: Range<usize>) {
-        let padding = std::iter::repeat_n(0, RUN_STRIDE / 4 - 2);
-        let params = self.plan.runs()[runs]
-            .iter()
-            .flat_map(|run| [run.offset, run.count].into_iter().chain(padding.clone()));
+        let padding = std::iter::repeat_n(0, RUN_STRIDE / 4 - 6);
+        let runs = self.plan.runs()[runs].iter();
+        let params = runs.flat_map(|run| run.params().into_iter().chain(padding.clone()));
         self.upload.add(Target::RunParams, params);
     }
 

@@ -83,10 +83,10 @@ const CONSTANTS: &[(&str, u32)] = &[
     ("IO_NO_SLOT", io_queue::NO_SLOT),
 ];
 
-/// The constants as WGSL.
-pub(crate) fn prelude() -> String {
+/// The constants as WGSL, of a kernel of so many segments.
+pub(crate) fn prelude(segments: u32) -> String {
     let mut text = String::new();
-    for (name, value) in CONSTANTS {
+    for (name, value) in CONSTANTS.iter().chain([&("SEGMENTS", segments)]) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "const {name}: u32 = {value}u;");
     }

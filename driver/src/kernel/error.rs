@@ -81,6 +81,12 @@ pub enum KernelError {
         "handler `{function}`: opcode {opcode:#x} is {class}; use 8..=0xffef or 0x10000..=0x7fffffff"
     )]
     NotUserOpcode { opcode: u32, function: String, class: OpcodeClass },
+    /// More segments than a handler may have, or none.
+    #[error(
+        "handler `{function}`: {segments} segments; opcode {opcode:#x} may have 1 to {most} (1 up \
+         to 0xff, which may be packed)"
+    )]
+    Segments { opcode: u32, function: String, segments: u32, most: u32 },
     /// Two handlers for one opcode.
     #[error("opcode {opcode:#x} has two handlers, `{first}` and `{second}`")]
     DuplicateOpcode { opcode: u32, first: String, second: String },

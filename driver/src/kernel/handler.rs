@@ -14,6 +14,7 @@ pub struct Handler {
     file: String,
     source: Cow<'static, str>,
     iterations: u32,
+    segments: u32,
     cpu: Option<CpuHandler>,
 }
 
@@ -21,6 +22,8 @@ impl Handler {
     /// The most bytes of a variable that a lane has to itself. Devices keep them in registers, or
     /// spill them to memory; llvmpipe takes seconds to compile more.
     pub const MAX_VARIABLE_BYTES: u32 = 1024;
+    /// The most segments of a handler.
+    pub const MAX_SEGMENTS: u32 = 8;
 
     /// The WGSL function `function` in `source`, which errors call `file`.
     ///
@@ -35,7 +38,7 @@ impl Handler {
         source: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (function, file, source) = (function.into(), file.into(), source.into());
-        Self { opcode, function, file, source, iterations: 0, cpu: None }
+        Self { opcode, function, file, source, iterations: 0, segments: 1, cpu: None }
     }
 
     /// The most loop iterations that calls can make side by side: the sum over the handler's
@@ -49,6 +52,16 @@ impl Handler {
     #[must_use]
     pub fn iterations(mut self, max: u32) -> Self {
         self.iterations = max;
+        self
+    }
+
+    /// In how many segments the handler may be called, 1 to [`Handler::MAX_SEGMENTS`]; 1 if not
+    /// said. A job whose call returns `HANDLER_CONTINUES` is called again in the next segment,
+    /// after all jobs of its level have been in this one: what they wrote is there. All segments
+    /// are one submission. Opcodes below 256, which may be packed, have one.
+    #[must_use]
+    pub fn segments(mut self, segments: u32) -> Self {
+        self.segments = segments;
         self
     }
 
@@ -83,6 +96,11 @@ impl Handler {
     /// The most loop iterations that one call makes.
     pub fn max_iterations(&self) -> u32 {
         self.iterations
+    }
+
+    /// In how many segments it may be called.
+    pub fn max_segments(&self) -> u32 {
+        self.segments
     }
 
     /// The twin, if there is one.

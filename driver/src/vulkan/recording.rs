@@ -8,8 +8,8 @@ use crate::kernel::Entry;
 use ash::vk;
 use std::sync::Arc;
 
-/// Runs of one submission: one a level, and the fences.
-pub(crate) const RUNS: usize = 6;
+/// Runs of one submission: one a level and segment, and the fences. More make a second one.
+pub(crate) const RUNS: usize = 16;
 /// Bytes from one run's parameters to the next: no device asks for more.
 pub(crate) const RUN_STRIDE: usize = 256;
 /// Words of one indirect dispatch's arguments.

@@ -68,6 +68,10 @@ impl Stay {
         ends_loops: bool,
         [slice, timeout]: [Duration; 2],
     ) -> Result<Self, PersistError> {
+        if kernel.segments() > 1 {
+            let reason = format!("a handler has {} segments, and no drain", kernel.segments());
+            return Err(PersistError::Unavailable { reason });
+        }
         let (most, groups, dispatches) = match ends_loops {
             true => (kernel.stay_limits(LLVMPIPE_ITERATIONS, ring_slots)?, 1, SHORT_DISPATCHES),
             false => {

@@ -82,8 +82,10 @@ fn the_io_slot_is_the_abis() {
 #[test]
 fn the_run_is_its_uniform() {
     let (run, bytes) = members(&module(), "Run");
-    let expected = [("offset", 0), ("count", 1), ("passes", 2), ("look_passes", 3), ("budget", 4)];
-    assert_eq!(run[..5], words(&expected));
+    let persistent = [("passes", 2), ("look_passes", 3), ("budget", 4)];
+    let expected = [("offset", 0), ("count", 1)].into_iter().chain(persistent);
+    let expected: Vec<_> = expected.chain([("segment", 5)]).collect();
+    assert_eq!(run[..6], words(&expected));
     assert_eq!(u64::from(bytes), Kernel::RUN_BYTES);
 }
 

@@ -10,14 +10,17 @@ use crate::{Inputs, keep, keep_result, rows};
 pub fn calls<W: WordMut>(words: [&[W]; 4], inputs: &Inputs<'_>) {
     let Some(row) = rows::row(words, inputs) else { return };
     Twin::new(row, words[0], no_handlers).look(inputs.n[1], inputs.level);
-    let mut twin = Twin::new(row, words[0], |call: &Call<'_, W>| Some(handler(call)));
+    let twin = Twin::new(row, words[0], |call: &Call<'_, W>| Some(handler(call)));
+    let mut twin = twin.segments(inputs.n[3] % 4);
     keep_result(twin.drain(&Partitions::even(inputs.n[0])));
+    twin.enter_segment(inputs.n[1]);
     twin.look(inputs.n[1], inputs.level);
     twin.fence(inputs.n[2], inputs.level);
 }
 
 fn handler<W: WordMut>(call: &Call<'_, W>) -> u32 {
     let (a, b) = (call.arg(0), call.arg(call.opcode()));
+    keep(call.segment());
     keep((call.slot(), call.tenant(), call.observable_count(), call.workspace_len()));
     keep((call.observable(a), call.observe(a, b), call.observe_add(a, b)));
     keep((call.workspace_load(a), call.workspace_store(a, b)));
