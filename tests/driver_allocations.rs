@@ -8,7 +8,7 @@ use slipring_core::opcode;
 use slipring_core::publisher::{Outcome, Ticket};
 use slipring_core::ring::{Job, WorkItem};
 use slipring_core::slot::Priority;
-use slipring_driver::{BackendChoice, Driver, Kernel, Readback};
+use slipring_driver::{BackendChoice, Driver, Kernel, Readback, Recovery};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -61,7 +61,12 @@ fn e8_ten_thousand_mapped_dispatches_allocate_nothing() {
     let kernel = Kernel::builder().build().unwrap();
     let builder = Driver::builder(kernel, Geometry::of_slots(64, 8).unwrap());
     // Without the validation layer, whose messages would count.
-    let mut driver = builder.backend(BackendChoice::Mapped).open().unwrap();
+    let builder = builder.backend(BackendChoice::Mapped);
+    allocates_nothing(builder.clone().open().unwrap());
+    allocates_nothing(builder.recovery(Recovery::default()).open().unwrap());
+}
+
+fn allocates_nothing(mut driver: Driver) {
     let items = [WorkItem { opcode: opcode::ATOMIC_ADD, input: 1, output: 160, param: 0 }; 8];
     for _ in 0..10 {
         turn(&mut driver, &items);

@@ -9,7 +9,7 @@ use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::ring::WorkItem;
 use slipring_core::slot::Priority;
-use slipring_driver::{BackendChoice, Driver, Kernel, Readback};
+use slipring_driver::{BackendChoice, Driver, DriverBuilder, Kernel, Readback, Recovery};
 use std::hint::black_box;
 
 /// Jobs of one turn.
@@ -38,6 +38,7 @@ pub fn cases() -> Vec<Case> {
         [
             case(jobs, "mapped; raw floor", mapped(), floor()),
             case(jobs, "mapped; safe wgpu", mapped(), safe()),
+            case(jobs, "mapped, recovering; mapped", recovering(jobs), ("mapped", mapped())),
             case(jobs, "portable; safe wgpu", portable(), safe()),
         ]
     };
@@ -66,10 +67,20 @@ struct Slipring {
 
 /// Turns of `jobs` jobs in a ring of `slots`.
 pub fn slipring(jobs: u32, slots: u32, choice: BackendChoice) -> Box<dyn Side> {
+    let driver = builder(slots).backend(choice).open().expect("a GPU");
+    run(jobs, Slipring { driver, items: items(jobs) })
+}
+
+/// The same on the mapped backend, with all that it takes to outlive a device.
+fn recovering(jobs: u32) -> Box<dyn Side> {
+    let builder = builder(jobs).backend(BackendChoice::Mapped).recovery(Recovery::default());
+    run(jobs, Slipring { driver: builder.open().expect("a GPU"), items: items(jobs) })
+}
+
+fn builder(slots: u32) -> DriverBuilder {
     let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
     let geometry = Geometry::of_slots(slots, OBSERVABLES).expect("legal counts");
-    let driver = Driver::builder(kernel, geometry).backend(choice).open().expect("a GPU");
-    run(jobs, Slipring { driver, items: items(jobs) })
+    Driver::builder(kernel, geometry)
 }
 
 impl Turn for Slipring {

@@ -7,8 +7,30 @@ use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::slot::WORDS;
 use std::ops::Range;
 
-/// Units of the buffers to upload: control words, ring slots, IO slots, the debug log. The lists
-/// have room for every unit, so that writing never allocates.
+/// What the host writes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    ControlWord(u32),
+    Slot(u32),
+    IoSlot(u32),
+    DebugLog,
+}
+
+impl Unit {
+    /// Its words.
+    pub(crate) fn range(self, geometry: Geometry) -> (Buffer, Range<usize>) {
+        let (buffer, index, words) = match self {
+            Self::ControlWord(word) => (Buffer::Control, word, 1),
+            Self::Slot(slot) => (Buffer::Ring, slot, WORDS),
+            Self::IoSlot(slot) => (Buffer::IoQueue, slot, io_queue::SLOT_WORDS),
+            Self::DebugLog => (Buffer::DebugLog, 0, geometry.debug_log_words()),
+        };
+        let first = index as usize * words;
+        (buffer, first..first + words)
+    }
+}
+
+/// Units to upload. The lists have room for every unit, so that writing never allocates.
 #[derive(Debug)]
 pub(crate) struct Dirty {
     geometry: Geometry,
@@ -60,20 +82,13 @@ impl Dirty {
         }
     }
 
-    pub(crate) fn control_word(&mut self, word: u32) {
-        self.control.add(word);
-    }
-
-    pub(crate) fn slot(&mut self, slot: u32) {
-        self.slots.add(slot);
-    }
-
-    pub(crate) fn io_slot(&mut self, slot: u32) {
-        self.io_slots.add(slot);
-    }
-
-    pub(crate) fn debug_log(&mut self) {
-        self.debug_log = true;
+    pub(crate) fn add(&mut self, unit: Unit) {
+        match unit {
+            Unit::ControlWord(word) => self.control.add(word),
+            Unit::Slot(slot) => self.slots.add(slot),
+            Unit::IoSlot(slot) => self.io_slots.add(slot),
+            Unit::DebugLog => self.debug_log = true,
+        }
     }
 
     pub(crate) fn everything(&mut self) {
@@ -100,7 +115,7 @@ impl Dirty {
             self.uploads.extend(runs(&units.list).map(words));
         }
         if self.debug_log {
-            self.uploads.push((Buffer::DebugLog, 0..geometry.debug_log_words()));
+            self.uploads.push(Unit::DebugLog.range(geometry));
         }
         &self.uploads
     }

@@ -7,15 +7,16 @@
 
 mod io;
 
-use crate::backend::{Backend, BackendError, BackendInfo, Drain};
-use crate::dirty::Dirty;
+use crate::backend::{BackendError, BackendInfo};
+use crate::device::Device;
+use crate::dirty::Unit;
 use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::DriverBuilder;
 use crate::persistent::{PersistError, Slices};
 use crate::readback::Readback;
 use crate::stats::Drained;
-use crate::work::{WorkList, runs};
+use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
 use slipring_core::opcode;
 use slipring_core::publisher::{
@@ -23,10 +24,9 @@ use slipring_core::publisher::{
 };
 use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::{ResetError, Row};
-use slipring_core::slot::{Priority, State, WORDS};
+use slipring_core::slot::{Priority, State};
 use slipring_core::tenant::{Tenant, TenantError};
 use slipring_core::{control, io_queue};
-use std::ops::Range;
 use std::sync::atomic::AtomicU32;
 
 /// Why a dispatch did not happen, or a workspace was not reached.
@@ -46,6 +46,9 @@ pub enum DriverError {
     /// Observables that the row does not have.
     #[error("observables {first}..{end} of {observables}")]
     ObservableRange { first: u32, end: u32, observables: u32 },
+    /// The device was lost, and none opened again. The next call that needs one tries anew.
+    #[error("the device was lost, and did not open again in {attempts} attempts: {error}")]
+    NotRecovered { attempts: u32, error: String },
 }
 
 /// One row, its kernel, and the device that runs it.
@@ -68,21 +71,18 @@ pub enum DriverError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Driver {
-    backend: Box<dyn Backend>,
+    device: Device,
     publisher: Publisher<Vec<Entry>>,
     work: WorkList,
-    dirty: Dirty,
     workspace_words: usize,
     /// Whether slots may wait for I/O: the IO queue is then always read back.
     uses_io: bool,
     prefetch_failures: u32,
-    listed: Vec<u32>,
-    readback: Vec<(Buffer, Range<usize>)>,
 }
 
 impl core::fmt::Debug for Driver {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let (geometry, backend) = (self.backend.host().geometry(), self.backend.info());
+        let (geometry, backend) = (self.device.host().geometry(), self.device.backend.info());
         f.debug_struct("Driver")
             .field("geometry", &geometry)
             .field("backend", backend)
@@ -97,50 +97,46 @@ impl Driver {
     }
 
     pub(crate) fn new(
-        backend: Box<dyn Backend>,
+        device: Device,
         publisher: Publisher<Vec<Entry>>,
         workspace_words: usize,
     ) -> Self {
-        let geometry = backend.host().geometry();
         Self {
-            backend,
+            device,
             work: WorkList::new(publisher.partitions().sizes()),
             publisher,
-            dirty: Dirty::new(geometry),
             workspace_words,
             uses_io: false,
             prefetch_failures: 0,
-            listed: Vec::with_capacity(geometry.slots() as usize),
-            readback: Vec::new(),
         }
     }
 
     /// What runs the kernel, and why.
     pub fn backend(&self) -> &BackendInfo {
-        self.backend.info()
+        self.device.backend.info()
     }
 
     /// The GPU, for passes of the user's own; none on the twin. The driver does not see what
     /// such a pass writes to the row's buffers.
     pub fn gpu(&self) -> Option<&Gpu> {
-        self.backend.gpu()
+        self.device.backend.gpu()
     }
 
     /// The GPU's copy of a buffer, to bind in passes of the user's own; none on the twin.
     pub fn buffer(&self, buffer: Buffer) -> Option<&wgpu::Buffer> {
-        self.backend.buffer(buffer)
+        self.device.backend.buffer(buffer)
     }
 
     /// The GPU's workspace, to bind in passes of the user's own; none on the twin.
     pub fn workspace(&self) -> Option<&wgpu::Buffer> {
-        self.backend.workspace()
+        self.device.backend.workspace()
     }
 
     /// The row as the host knows it: as of the last drain, in what was read back.
     ///
     /// Publish through the driver, not through these views: it must know what to upload.
     pub fn row(&self) -> Row<'_, AtomicU32> {
-        self.backend.host().row()
+        self.device.host().row()
     }
 
     /// Publishes a job; the next dispatch runs it.
@@ -154,7 +150,7 @@ impl Driver {
     }
 
     pub(crate) fn publish_unlisted(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
-        self.publisher.publish(self.backend.host().row().ring, job)
+        self.publisher.publish(self.device.host().row().ring, job)
     }
 
     /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence that writes `tag` to
@@ -182,7 +178,7 @@ impl Driver {
         items: &[(u32, &[u32])],
         tag: u32,
     ) -> Result<Batch, PublisherError> {
-        let ring = self.backend.host().row().ring;
+        let ring = self.device.host().row().ring;
         self.publisher.publish_batch(ring, tenant, priority, items, tag)
     }
 
@@ -207,7 +203,7 @@ impl Driver {
         priority: Priority,
         items: &[WorkItem],
     ) -> Result<Window, PublisherError> {
-        let ring = self.backend.host().row().ring;
+        let ring = self.device.host().row().ring;
         self.publisher.publish_items(ring, tenant, priority, items)
     }
 
@@ -219,14 +215,18 @@ impl Driver {
     }
 
     pub(crate) fn start_persisting(&mut self) -> Result<(), PersistError> {
-        self.backend.persist(self.publisher.partitions())?;
+        if self.device.recovers() {
+            let reason = "the driver recovers lost devices, which a stay cannot".to_owned();
+            return Err(PersistError::Unavailable { reason });
+        }
+        self.device.backend.persist(self.publisher.partitions())?;
         self.publisher.trust_ledger(true);
         Ok(())
     }
 
     /// The counts of finished slots and of faults.
     pub(crate) fn counters(&self) -> (u32, u32) {
-        let control = self.backend.host().row().control;
+        let control = self.device.host().row().control;
         // Every geometry has these words.
         (control.done_count().unwrap_or(0), control.faults().unwrap_or(0))
     }
@@ -236,12 +236,12 @@ impl Driver {
     }
 
     pub(crate) fn persisting(&self) -> Result<Slices, PersistError> {
-        self.backend.persisting()
+        self.device.backend.persisting()
     }
 
     /// Stops the kernel that stays on, and lists what it has left for the next dispatch.
     pub(crate) fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
-        let stopped = self.backend.stop();
+        let stopped = self.device.backend.stop();
         if stopped != Err(PersistError::Stopped) {
             self.publisher.trust_ledger(false);
             self.list_unfinished();
@@ -261,24 +261,24 @@ impl Driver {
     }
 
     fn enlist(&mut self, slot: u32, priority: Priority, opcode: u32) {
-        self.dirty.slot(slot);
+        self.device.wrote(Unit::Slot(slot));
         self.uses_io |= opcode == opcode::LOAD_MISS;
         self.work.push(slot, priority, opcode == opcode::BATCH_FENCE);
     }
 
     /// What became of a job, as of the last dispatch. Reading a fault frees its slot.
     pub fn outcome(&mut self, ticket: Ticket) -> Outcome {
-        self.publisher.outcome(self.backend.host().row().ring, ticket)
+        self.publisher.outcome(self.device.host().row().ring, ticket)
     }
 
     /// Takes a fault that nobody has read, and frees its slot.
     pub fn next_fault(&mut self) -> Option<Fault> {
-        self.publisher.next_fault(self.backend.host().row().ring)
+        self.publisher.next_fault(self.device.host().row().ring)
     }
 
     /// The tenant's slots in flight.
     pub fn in_flight(&mut self, tenant: u32) -> u32 {
-        self.publisher.in_flight(self.backend.host().row().ring, tenant)
+        self.publisher.in_flight(self.device.host().row().ring, tenant)
     }
 
     /// Changes a tenant; a mask of 0 pauses it from the next dispatch on.
@@ -304,21 +304,21 @@ impl Driver {
     /// # Errors
     /// [`MissingWord`] past the last observable.
     pub fn set_observable(&mut self, index: u32, value: u32) -> Result<(), MissingWord> {
-        self.backend.host().row().control.set_observable(index, value)?;
-        self.dirty.control_word(control::word::OBSERVABLES as u32 + index);
+        self.device.host().row().control.set_observable(index, value)?;
+        self.device.wrote(Unit::ControlWord(control::word::OBSERVABLES as u32 + index));
         Ok(())
     }
 
     /// Writes a control word that is there in every geometry.
     fn write_control(&mut self, word: u32, value: u32) {
-        self.backend.host().fill(Buffer::Control, word as usize, &[value]);
-        self.dirty.control_word(word);
+        self.device.host().fill(Buffer::Control, word as usize, &[value]);
+        self.device.wrote(Unit::ControlWord(word));
     }
 
     /// Empties the debug log, for the next dispatch to fill.
     pub fn clear_debug_log(&mut self) {
-        self.backend.host().clear(Buffer::DebugLog);
-        self.dirty.debug_log();
+        self.device.host().clear(Buffer::DebugLog);
+        self.device.wrote(Unit::DebugLog);
     }
 
     /// Runs one drain over what was published, and brings `readback` home.
@@ -331,21 +331,13 @@ impl Driver {
     /// forgotten, and the host's row is as before. When the device was lost, the drain may have
     /// run, in part or wholly; when it refused, nothing has.
     pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
-        let geometry = self.backend.host().geometry();
+        let geometry = self.device.host().geometry();
         readback.check(geometry)?;
         self.work.sort();
-        self.readback.clear();
-        let mut uploads = &[][..];
-        if !self.backend.shares_row() {
-            self.list_readback(readback);
-            uploads = self.dirty.uploads();
-        }
-        let (work, readback) = (&self.work, &self.readback[..]);
-        let cost = self.backend.start(&Drain { uploads, work, readback })?;
-        self.backend.finish(readback)?;
-        self.dirty.clear();
-        let row = self.backend.host().row();
-        let mut drained = Drained { looked_at: self.work.len() as u32, ..Drained::of(cost) };
+        let (cost, recovered) = self.device.drain(&self.work, readback, self.uses_io)?;
+        let row = self.device.host().row();
+        let looked_at = self.work.len() as u32;
+        let mut drained = Drained { looked_at, recovered, ..Drained::of(cost) };
         // Every listed slot was unfinished before.
         self.work.retain(|slot| match row.ring.state(slot) {
             Some(State::Done) => {
@@ -377,23 +369,6 @@ impl Driver {
         Ok(drained)
     }
 
-    /// The words to bring home: the control words and the slots looked at, always, since the
-    /// driver needs them itself; then what the caller asked for.
-    fn list_readback(&mut self, readback: &Readback) {
-        let geometry = self.backend.host().geometry();
-        readback.extend(geometry, self.uses_io, &mut self.readback);
-        if readback.whole_ring() {
-            return;
-        }
-        self.listed.clear();
-        self.listed.extend(self.work.slots());
-        self.listed.sort_unstable();
-        let words = |(first, count): (u32, u32)| {
-            (Buffer::Ring, first as usize * WORDS..(first + count) as usize * WORDS)
-        };
-        self.readback.extend(runs(&self.listed).map(words));
-    }
-
     /// The byte path: takes over four host buffers, drains them once, and writes all four
     /// back to caller storage. Every slot of the ring is looked at. Tickets of before are
     /// void.
@@ -406,12 +381,12 @@ impl Driver {
         inputs: &[&[u8]],
         outputs: &mut [&mut [u8]],
     ) -> Result<Drained, DriverError> {
-        self.backend.host().check_outputs(outputs)?;
+        self.device.host().check_outputs(outputs)?;
         self.adopt(inputs)?;
         let mut drained = self.dispatch(&Readback::all())?;
-        self.backend.host().copy_out(outputs);
+        self.device.host().copy_out(outputs);
         let bytes: u64 =
-            Buffer::ALL.iter().map(|&buffer| self.backend.host().geometry().bytes(buffer)).sum();
+            Buffer::ALL.iter().map(|&buffer| self.device.host().geometry().bytes(buffer)).sum();
         (drained.input_bytes, drained.output_bytes) = (bytes, bytes);
         Ok(drained)
     }
@@ -424,9 +399,9 @@ impl Driver {
     /// [`LayoutError`] unless there are four word-aligned buffers of exactly the geometry's
     /// lengths; nothing is changed then.
     pub fn adopt(&mut self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
-        self.backend.host().adopt(buffers)?;
-        self.publisher.adopt(self.backend.host().row().ring)?;
-        self.dirty.everything();
+        self.device.host().adopt(buffers)?;
+        self.publisher.adopt(self.device.host().row().ring)?;
+        self.device.wrote_all();
         self.uses_io = true;
         self.list_unfinished();
         Ok(())
@@ -435,7 +410,7 @@ impl Driver {
     /// Lists every slot that is published or waits for I/O, and no other; says how many.
     pub(crate) fn list_unfinished(&mut self) -> usize {
         self.work.clear();
-        let ring = self.backend.host().row().ring;
+        let ring = self.device.host().row().ring;
         for level in Priority::ALL {
             for slot in self.publisher.partitions().range(level) {
                 let copy = ring.slot(slot).unwrap_or_default();
@@ -457,11 +432,11 @@ impl Driver {
     /// # Errors
     /// [`ResetError`] while a slot is in flight; nothing is changed then.
     pub fn reset(&mut self) -> Result<(), ResetError> {
-        let row = self.backend.host().row();
+        let row = self.device.host().row();
         row.reset(0, self.publisher.partitions())?;
         self.publisher.tenants().write_to(&row.control)?;
         self.publisher.adopt(row.ring)?;
-        self.dirty.everything();
+        self.device.wrote_all();
         self.work.clear();
         Ok(())
     }
@@ -472,7 +447,7 @@ impl Driver {
     /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`].
     pub fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
         self.check_workspace(first, words.len())?;
-        Ok(self.backend.write_workspace(first, words)?)
+        self.device.write_workspace(first, words)
     }
 
     /// Reads workspace words from word `first` on.
@@ -481,7 +456,7 @@ impl Driver {
     /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`].
     pub fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), DriverError> {
         self.check_workspace(first, words.len())?;
-        Ok(self.backend.read_workspace(first, words)?)
+        self.device.read_workspace(first, words)
     }
 
     fn check_workspace(&self, first: usize, len: usize) -> Result<(), DriverError> {

@@ -4,6 +4,7 @@ use crate::vulkan::Allocation;
 use slipring_core::layout::{Buffer, Geometry, LayoutError};
 use slipring_core::row::Row;
 use slipring_core::words;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Four buffers of a geometry, allocated once.
@@ -55,6 +56,22 @@ impl HostRow {
         for (copy, word) in self.words(buffer)[first..].iter().zip(words) {
             copy.store(*word, Ordering::Relaxed);
         }
+    }
+
+    /// Copies word ranges of another row of the geometry, and says how many bytes they are.
+    pub(crate) fn copy_from(&self, from: &Self, ranges: &[(Buffer, Range<usize>)]) -> u64 {
+        let mut bytes = 0;
+        for (buffer, range) in ranges {
+            let words = from.words(*buffer)[range.clone()].iter();
+            let copies = &self.words(*buffer)[range.clone()];
+            let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+            copies
+                .iter()
+                .zip(words)
+                .for_each(|(copy, word)| copy.store(load(word), Ordering::Relaxed));
+            bytes += 4 * range.len() as u64;
+        }
+        bytes
     }
 
     /// Zeroes `buffer`.

@@ -5,6 +5,7 @@
 //! kernel's twin runs on the CPU, with the same results.
 
 pub mod backend;
+mod device;
 mod dirty;
 pub mod driver;
 pub mod gpu;
@@ -15,6 +16,7 @@ pub mod kernel;
 pub mod open;
 pub mod persistent;
 pub mod readback;
+pub mod recovery;
 pub mod stats;
 mod vulkan;
 mod work;
@@ -25,6 +27,7 @@ pub use kernel::{Handler, Kernel};
 pub use open::{BackendChoice, DriverBuilder, OpenError};
 pub use persistent::Persistent;
 pub use readback::Readback;
+pub use recovery::Recovery;
 pub use stats::Drained;
 
 // Compiles and runs the README's code.

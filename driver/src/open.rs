@@ -1,10 +1,12 @@
 //! Opening a driver: what it is made of, and what can be wrong with that.
 
 use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Mapped, Options, Portable};
+use crate::device::Device;
 use crate::driver::Driver;
 use crate::gpu::GpuError;
 use crate::kernel::{IterationError, Kernel};
 use crate::persistent::MAX_SLICE;
+use crate::recovery::{Losing, Losses, Mirror, Recovery, Stage};
 use slipring_core::layout::{Geometry, LayoutError};
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Entry, Publisher};
@@ -94,6 +96,8 @@ pub struct DriverBuilder {
     validation: bool,
     timeout: Duration,
     slice: Option<Duration>,
+    recovery: Option<Recovery>,
+    losses: Option<Losses>,
 }
 
 impl DriverBuilder {
@@ -109,6 +113,8 @@ impl DriverBuilder {
             validation: false,
             timeout: DEFAULT_TIMEOUT,
             slice: None,
+            recovery: None,
+            losses: None,
         }
     }
 
@@ -171,6 +177,23 @@ impl DriverBuilder {
         self
     }
 
+    /// Opens a device anew when it is lost, and goes on as if it had not been; see
+    /// [`recovery`](crate::recovery) for what that takes. Without it, a driver whose device is
+    /// lost is at its end.
+    #[must_use]
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.recovery = Some(recovery);
+        self
+    }
+
+    /// Injects losses, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn losses(mut self, losses: Losses) -> Self {
+        self.losses = Some(losses);
+        self
+    }
+
     /// Creates everything that the driver will ever need.
     ///
     /// # Errors
@@ -196,10 +219,20 @@ impl DriverBuilder {
         let publisher = Publisher::new(row.ring, ledger, self.partitions, self.tenants.clone())?;
         row.reset(0, &self.partitions)?;
         self.tenants.write_to(&row.control).map_err(ResetError::from)?;
-        Ok(Driver::new(backend, publisher, self.workspace_words))
+        let mirror =
+            self.recovery.map(|recovery| Mirror::new(self.clone(), recovery, backend.host()));
+        let mirror = mirror.transpose()?;
+        Ok(Driver::new(Device::new(backend, mirror), publisher, self.workspace_words))
     }
 
-    fn open_backend(&self) -> Result<Box<dyn Backend>, OpenError> {
+    /// Opens what runs the kernel, with a row that is all zero.
+    pub(crate) fn open_backend(&self) -> Result<Box<dyn Backend>, OpenError> {
+        let Some(losses) = &self.losses else { return self.open_device() };
+        losses.take(Stage::Open)?;
+        Ok(Box::new(Losing { backend: self.open_device()?, losses: losses.clone() }))
+    }
+
+    fn open_device(&self) -> Result<Box<dyn Backend>, OpenError> {
         let options = Options {
             geometry: self.geometry,
             workspace_words: self.workspace_words,
@@ -227,6 +260,10 @@ impl DriverBuilder {
                     self.open_twin(error.to_string())
                 }),
         }
+    }
+
+    pub(crate) fn words_of_workspace(&self) -> usize {
+        self.workspace_words
     }
 
     fn open_twin(&self, reason: String) -> Result<Box<dyn Backend>, OpenError> {

@@ -64,6 +64,12 @@ impl Readback {
         self.ring
     }
 
+    /// These and every word that a drain may change beside the ring.
+    pub(crate) fn with_changes(&self, geometry: Geometry) -> Self {
+        let observables = 0..geometry.observables();
+        Self { observables, debug_log: true, io_queue: true, ..self.clone() }
+    }
+
     pub(crate) fn check(&self, geometry: Geometry) -> Result<(), DriverError> {
         let Range { start: first, end } = self.observables;
         let observables = geometry.observables();

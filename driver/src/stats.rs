@@ -38,6 +38,9 @@ pub struct Drained {
     pub rows: u32,
     /// Resident buffers that the kernel was bound to, four a row.
     pub handles: u32,
+    /// Devices that were lost and replaced since the last dispatch; see
+    /// [`recovery`](crate::recovery).
+    pub recovered: u32,
 }
 
 impl Drained {

@@ -70,7 +70,7 @@ impl Backend for Cpu {
             found.map(|(_, handler)| handler(call))
         };
         let mut cost = Cost { sync_points: 1, ..Cost::default() };
-        cost.uploaded_bytes = copy(&self.host, &self.device, drain.uploads);
+        cost.uploaded_bytes = self.device.copy_from(&self.host, drain.uploads);
         let twin = Twin::new(self.device.row(), &self.workspace[..], run);
         let mut twin = twin.segments(self.segments);
         for level in drain.work.levels() {
@@ -92,7 +92,7 @@ impl Backend for Cpu {
     }
 
     fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
-        copy(&self.device, &self.host, readback);
+        self.host.copy_from(&self.device, readback);
         Ok(())
     }
 
@@ -109,16 +109,4 @@ impl Backend for Cpu {
         }
         Ok(())
     }
-}
-
-/// Copies word ranges from one row to another, and says how many bytes they are.
-fn copy(from: &HostRow, to: &HostRow, ranges: &[(Buffer, Range<usize>)]) -> u64 {
-    let mut bytes = 0;
-    for (buffer, range) in ranges {
-        let words =
-            from.words(*buffer)[range.clone()].iter().zip(&to.words(*buffer)[range.clone()]);
-        words.for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
-        bytes += 4 * range.len() as u64;
-    }
-    bytes
 }

@@ -1,13 +1,14 @@
 //! The host's side of the IO queue: what the kernel asks for, and how it ends.
 
 use super::Driver;
+use crate::dirty::Unit;
 use slipring_core::io_queue::{Completion, IoQueueError, MAX_SLOTS, Request};
 
 impl Driver {
     /// The kernel's requests as of the last dispatch, which become the host's.
     pub fn claim_io(&mut self) -> heapless::Vec<Request, MAX_SLOTS> {
-        let requests = self.backend.host().row().io_queue.claim();
-        requests.iter().for_each(|request| self.dirty.io_slot(request.slot));
+        let requests = self.device.host().row().io_queue.claim();
+        requests.iter().for_each(|request| self.device.wrote(Unit::IoSlot(request.slot)));
         requests
     }
 
@@ -18,21 +19,21 @@ impl Driver {
     /// # Errors
     /// As [`slipring_core::io_queue::IoQueue::complete`].
     pub fn complete_io(&mut self, completions: &[(u32, Completion)]) -> Result<(), IoQueueError> {
-        let row = self.backend.host().row();
-        row.io_queue.complete(completions)?;
+        self.device.host().row().io_queue.complete(completions)?;
         for &(io_slot, completion) in completions {
-            self.dirty.io_slot(io_slot);
-            if let Some(slot) = row.waiting_slot(io_slot)
-                && let Some(level) = self.publisher.partitions().level_of(slot)
-            {
+            let row = self.device.host().row();
+            let waiting = row.waiting_slot(io_slot);
+            let level = waiting.and_then(|slot| self.publisher.partitions().level_of(slot));
+            if let (Some(slot), Some(level)) = (waiting, level) {
                 self.work.push(slot, level, false);
-                continue;
+            } else {
+                row.release_io(io_slot)?;
+                if let Completion::Error { errno } = completion {
+                    tracing::warn!(io_slot, errno, "I/O failed that no slot waits for");
+                    self.prefetch_failures = self.prefetch_failures.wrapping_add(1);
+                }
             }
-            row.release_io(io_slot)?;
-            if let Completion::Error { errno } = completion {
-                tracing::warn!(io_slot, errno, "I/O failed that no slot waits for");
-                self.prefetch_failures = self.prefetch_failures.wrapping_add(1);
-            }
+            self.device.wrote(Unit::IoSlot(io_slot));
         }
         Ok(())
     }
@@ -43,8 +44,8 @@ impl Driver {
     /// # Errors
     /// As [`slipring_core::row::Row::release_io`].
     pub fn release_io(&mut self, io_slot: u32) -> Result<(), IoQueueError> {
-        self.backend.host().row().release_io(io_slot)?;
-        self.dirty.io_slot(io_slot);
+        self.device.host().row().release_io(io_slot)?;
+        self.device.wrote(Unit::IoSlot(io_slot));
         Ok(())
     }
 
