@@ -37,6 +37,9 @@ pub enum OpenError {
     /// A workspace whose words a `u32` cannot count.
     #[error("a workspace of {words} words; {MAX_WORKSPACE_WORDS} can be counted")]
     Workspace { words: usize },
+    /// No time at all for a drain.
+    #[error("a timeout of 0 would lose every device; give it more")]
+    NoTimeout,
     /// A slice of no time, or longer than a small GPU's watchdog leaves.
     #[error("slices of {slice_ms} ms; more than 0 and up to {} ms are allowed", MAX_SLICE.as_millis())]
     Slice { slice_ms: u64 },
@@ -160,8 +163,8 @@ impl DriverBuilder {
         self
     }
 
-    /// How long a drain may take before the device counts as lost; [`DEFAULT_TIMEOUT`] if not
-    /// said. No time at all loses every device that is not done at the first look.
+    /// How long a drain may take before the device counts as lost, more than 0;
+    /// [`DEFAULT_TIMEOUT`] if not said.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -201,6 +204,9 @@ impl DriverBuilder {
     pub fn open(self) -> Result<Driver, OpenError> {
         if self.geometry.slots() == 0 {
             return Err(OpenError::NoSlots);
+        }
+        if self.timeout.is_zero() {
+            return Err(OpenError::NoTimeout);
         }
         if self.workspace_words > MAX_WORKSPACE_WORDS {
             return Err(OpenError::Workspace { words: self.workspace_words });

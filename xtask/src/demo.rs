@@ -50,7 +50,20 @@ pub fn check() -> Outcome {
     expect(&missing, &[], false, &["missing: No such file"])?;
     expect(&empty, &[], false, &["empty is empty"])?;
     expect(&folder, &[], false, &["is a directory"])?;
-    expect(&large, &[], false, &["268435456 bytes, and the arena holds 134152192"])
+    expect(&large, &[], false, &["268435456 bytes, and the arena holds 134152192"])?;
+    other_examples()
+}
+
+/// Runs the examples that take no file: each checks its own results.
+fn other_examples() -> Outcome {
+    let example = |name| {
+        let example =
+            format!("cargo run --quiet --release --package slipring-driver --example {name}");
+        run(&mut command(&example))
+    };
+    example("histogram")?;
+    // Only a GPU's kernel stays on.
+    if crate::skips_gpu() { Ok(()) } else { example("control_loop") }
 }
 
 /// Runs the example over `file`: it must succeed, or not, and say all of `texts`.
