@@ -10,11 +10,12 @@ use slipring_core::publisher::{Outcome, Ticket};
 use slipring_core::ring::Job;
 use slipring_core::slot::Priority;
 use slipring_core::tenant::{Tenant, TenantTable};
-use slipring_driver::persistent::{DEFAULT_SLICE, PersistError};
+use slipring_core::twin::HANDLER_OK;
+use slipring_driver::persistent::DEFAULT_SLICE;
 use slipring_driver::recovery::{Losses, Recovery, Stage};
 use slipring_driver::{
-    BackendChoice, BackendError, Driver, DriverBuilder, DriverError, Kernel, LaneOrder, OpenError,
-    Readback,
+    BackendChoice, BackendError, Driver, DriverBuilder, DriverError, Handler, Kernel, LaneOrder,
+    OpenError, Readback,
 };
 use std::slice;
 use std::sync::LazyLock;
@@ -22,11 +23,35 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const STEPS: usize = 6;
-const QUICK: Recovery =
-    Recovery { attempts: 3, first_wait: Duration::ZERO, longest_wait: Duration::ZERO };
+const QUICK: Recovery = Recovery {
+    attempts: 3,
+    first_wait: Duration::ZERO,
+    longest_wait: Duration::ZERO,
+    keep_workspace: true,
+};
+
+/// A handler that remembers in the workspace, word 0, all that it was called with.
+const REMEMBER: u32 = 0x100;
+
+fn kernel() -> Kernel {
+    let source = "fn remember(job: Job) -> u32 {
+        let memory = workspace_load(0u) * 31u + arg(job, 0u);
+        workspace_store(0u, memory);
+        observe(15u, memory);
+        return HANDLER_OK;
+    }";
+    let handler = Handler::wgsl(REMEMBER, "remember", "remember.wgsl", source);
+    let handler = handler.on_cpu(|call| {
+        let memory = call.workspace_load(0).wrapping_mul(31).wrapping_add(call.arg(0));
+        call.workspace_store(0, memory);
+        call.observe(15, memory);
+        HANDLER_OK
+    });
+    Kernel::builder().handler(handler).build().unwrap()
+}
 
 fn builder(losses: &Losses) -> DriverBuilder {
-    static KERNEL: LazyLock<Kernel> = LazyLock::new(|| Kernel::builder().build().unwrap());
+    static KERNEL: LazyLock<Kernel> = LazyLock::new(kernel);
     Driver::builder(KERNEL.clone(), Geometry::of_slots(32, 16).unwrap())
         .lane_order(LaneOrder::Serial)
         .workspace_words(1024)
@@ -93,13 +118,14 @@ fn edit(driver: &mut Driver, rng: &mut Rng, tickets: &mut Vec<Ticket>) {
         let observable = 160 + rng.u32(..16);
         let args = [rng.u32(..8), observable, rng.u32(..8), 160];
         let miss = [rng.u32(..), 0, 0, 0, 64, 16 * rng.u32(..32)];
-        let (opcode, args): (u32, &[u32]) = match rng.u8(..8) {
+        let (opcode, args): (u32, &[u32]) = match rng.u8(..10) {
             0 => (opcode::STORE_U32, &args),
             1..=3 => (opcode::ATOMIC_ADD, &args),
             4 => (opcode::PRINTF, &args),
             5 => (opcode::LOAD_MISS, &miss),
             6 => (opcode::STORE_U32, &[1, u32::MAX]),
-            _ => (0x100 + rng.u32(..4), &args),
+            // The others are unknown.
+            _ => (REMEMBER + rng.u32(..3), &args),
         };
         let job = Job { tenant: rng.u32(..2), ..Job::new(opcode, args) };
         tickets.extend(driver.publish(&job).ok());
@@ -222,8 +248,52 @@ fn e7_a_destroyed_device_is_replaced() {
 }
 
 #[test]
-fn a_driver_that_recovers_does_not_stay_on() {
+fn e7_a_device_that_is_too_slow_twice_is_an_error_and_the_row_is_the_last_drains() {
+    if gpu::is_skipped() {
+        return;
+    }
+    // Work for a good second on llvmpipe: it is not over within 1 ms, whatever the machine.
+    let (slots, rounds) = (8192, 40_000);
+    let source = "fn spin(job: Job) -> u32 {
+        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
+        return HANDLER_OK;
+    }";
+    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(rounds + 1);
+    let kernel = Kernel::builder().handler(handler).build().unwrap();
+    let builder = Driver::builder(kernel, Geometry::of_slots(slots, 8).unwrap());
+    for choice in gpu::GPU {
+        let builder = builder.clone().timeout(Duration::from_millis(1)).recovery(QUICK);
+        let mut driver = gpu::open(builder, choice);
+        let args = [rounds];
+        let long = Job::new(0x100, &args);
+        let tickets: Vec<_> = (0..slots).map(|_| driver.publish(&long).unwrap()).collect();
+        let error = driver.dispatch(&Readback::none()).unwrap_err();
+        assert_eq!(error, DriverError::Backend(BackendError::Timeout { timeout_ms: 1 }));
+        assert!(driver.gpu().is_none());
+        assert!(tickets.iter().all(|ticket| driver.outcome(*ticket) == Outcome::Pending));
+        assert_eq!(driver.row().control.observable(0), Ok(0));
+    }
+}
+
+#[test]
+fn the_workspace_is_what_the_host_has_written_if_it_is_not_kept() {
+    for &choice in backends() {
+        let losses = Losses::default();
+        let forgetful = Recovery { keep_workspace: false, ..QUICK };
+        let mut driver = open(builder(&losses).recovery(forgetful), choice);
+        driver.write_workspace(1, &[7]).unwrap();
+        driver.publish(&Job::new(REMEMBER, &[5])).unwrap();
+        driver.dispatch(&Readback::none()).unwrap();
+        losses.lose_at(Stage::ReadWorkspace);
+        let mut words = [1; 3];
+        driver.read_workspace(0, &mut words).unwrap();
+        assert_eq!(words, [0, 7, 0]);
+        assert_eq!(driver.dispatch(&Readback::none()).unwrap().recovered, 1);
+    }
+}
+
+#[test]
+fn a_driver_that_recovers_is_not_opened_for_a_kernel_that_stays_on() {
     let builder = builder(&Losses::default()).persistent(DEFAULT_SLICE);
-    let mut driver = builder.backend(BackendChoice::Twin).open().unwrap();
-    assert!(matches!(driver.persist(), Err(PersistError::Unavailable { .. })));
+    assert!(matches!(builder.open(), Err(OpenError::PersistentRecovery)));
 }

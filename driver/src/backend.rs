@@ -23,12 +23,13 @@ use std::time::Duration;
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum BackendError {
-    /// The device is gone; this driver cannot go on with it.
+    /// The device is gone. The driver cannot go on with it, and opens another one only if it was
+    /// asked for [`recovery`](crate::DriverBuilder::recovery).
     #[error("the GPU device was lost: {reason}")]
     Lost { reason: String },
     /// The device did not finish in time, and counts as lost. Dropping the driver waits for it all
     /// the same: its memory is in use until then.
-    #[error("the GPU did not finish within {timeout_ms} ms, and counts as lost; open a new driver")]
+    #[error("the GPU did not finish within {timeout_ms} ms, and counts as lost")]
     Timeout { timeout_ms: u64 },
     /// The device refused a call, of this driver or of a user of [`Gpu`](crate::gpu::Gpu), or
     /// memory ran out.

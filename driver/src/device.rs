@@ -10,11 +10,18 @@ use crate::work::{WorkList, runs};
 use slipring_core::layout::Buffer;
 use slipring_core::slot::WORDS;
 use std::ops::Range;
+use std::thread::JoinHandle;
 
 pub(crate) struct Device {
     pub(crate) backend: Box<dyn Backend>,
     dirty: Dirty,
     mirror: Option<Mirror>,
+    /// Whether the backend only stands in for one that was lost.
+    is_lost: bool,
+    /// Devices replaced since the last drain that finished.
+    recovered: u32,
+    /// Drops a device that may be busy still.
+    dropping: Option<JoinHandle<()>>,
     listed: Vec<u32>,
     readback: Vec<(Buffer, Range<usize>)>,
 }
@@ -27,20 +34,17 @@ impl Device {
             backend,
             dirty: Dirty::new(geometry),
             mirror,
+            is_lost: false,
+            recovered: 0,
+            dropping: None,
             listed: Vec::with_capacity(geometry.slots() as usize),
             readback: Vec::new(),
         }
     }
 
-    /// The host's row: the mirror, while the device is lost and not replaced.
+    /// The host's row.
     pub(crate) fn host(&self) -> &HostRow {
-        let mirror = self.mirror.as_ref().filter(|mirror| mirror.is_lost);
-        mirror.map_or(self.backend.host(), |mirror| &mirror.row)
-    }
-
-    /// Whether it is replaced when it is lost.
-    pub(crate) fn recovers(&self) -> bool {
-        self.mirror.is_some()
+        self.backend.host()
     }
 
     /// Notes what the host has written into its row.
@@ -59,7 +63,8 @@ impl Device {
         }
     }
 
-    /// Runs a drain, brings `readback` home, and says how many devices it took more than one.
+    /// Runs a drain, brings `readback` home, and says how many devices were replaced since the last
+    /// one that finished.
     pub(crate) fn drain(
         &mut self,
         work: &WorkList,
@@ -68,9 +73,10 @@ impl Device {
     ) -> Result<(Cost, u32), DriverError> {
         let cost = self.call(|device| device.drain_once(work, readback, uses_io))?;
         self.dirty.clear();
-        let Some(mirror) = &mut self.mirror else { return Ok((cost, 0)) };
-        mirror.take_results(self.backend.host(), work.slots());
-        Ok((cost, std::mem::take(&mut mirror.recovered)))
+        if let Some(mirror) = &mut self.mirror {
+            mirror.take_results(self.backend.host(), work.slots());
+        }
+        Ok((cost, std::mem::take(&mut self.recovered)))
     }
 
     fn drain_once(
@@ -91,6 +97,9 @@ impl Device {
         }
         let cost = self.backend.start(&Drain { uploads, work, readback: &self.readback })?;
         self.backend.finish(&self.readback)?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.read_workspace(&mut *self.backend)?;
+        }
         Ok(cost)
     }
 
@@ -118,7 +127,7 @@ impl Device {
     ) -> Result<(), DriverError> {
         self.call(|device| device.backend.write_workspace(first, words))?;
         if let Some(mirror) = &mut self.mirror {
-            mirror.write_workspace(first, words);
+            mirror.take_workspace(first, words);
         }
         Ok(())
     }
@@ -139,19 +148,48 @@ impl Device {
     ) -> Result<T, DriverError> {
         let mut is_retry = false;
         loop {
-            if let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.is_lost) {
+            if let Some(mirror) = self.mirror.as_ref().filter(|_| self.is_lost) {
                 self.backend = mirror.rebuild()?;
                 self.dirty.everything();
+                self.is_lost = false;
+                self.recovered += 1;
             }
-            let result = call(self);
-            let is_lost = result.as_ref().is_err_and(BackendError::is_lost);
-            if let Some(mirror) = self.mirror.as_mut().filter(|_| is_lost) {
-                mirror.is_lost = true;
-                if !std::mem::replace(&mut is_retry, true) {
-                    continue;
-                }
+            let error = match call(self) {
+                Err(error) if error.is_lost() => error,
+                result => return Ok(result?),
+            };
+            self.lose(&error);
+            if !self.is_lost || std::mem::replace(&mut is_retry, true) {
+                return Err(error.into());
             }
-            return Ok(result?);
         }
+    }
+
+    /// Drops a lost device, if it can be replaced.
+    fn lose(&mut self, error: &BackendError) {
+        let Some(mirror) = &self.mirror else { return };
+        tracing::warn!(%error, "the device is replaced");
+        let stand_in = mirror.stand_in(self.backend.info());
+        let lost = std::mem::replace(&mut self.backend, stand_in);
+        self.is_lost = true;
+        if matches!(error, BackendError::Timeout { .. }) {
+            // It may be busy for long, and dropping it waits for that. One at a time.
+            self.join_dropping();
+            let thread = std::thread::Builder::new().name("slipring-drop".to_owned());
+            self.dropping = thread.spawn(move || drop(lost)).ok();
+        }
+    }
+
+    fn join_dropping(&mut self) {
+        if let Some(thread) = self.dropping.take() {
+            // A panic of it has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.join_dropping();
     }
 }

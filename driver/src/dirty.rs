@@ -30,6 +30,11 @@ impl Unit {
     }
 }
 
+/// All words of the four buffers.
+pub(crate) fn whole(geometry: Geometry) -> [(Buffer, Range<usize>); 4] {
+    Buffer::ALL.map(|buffer| (buffer, 0..geometry.words(buffer)))
+}
+
 /// Units to upload. The lists have room for every unit, so that writing never allocates.
 #[derive(Debug)]
 pub(crate) struct Dirty {
@@ -100,8 +105,7 @@ impl Dirty {
         let geometry = self.geometry;
         self.uploads.clear();
         if self.all {
-            let whole = |buffer| (buffer, 0..geometry.words(buffer));
-            self.uploads.extend(Buffer::ALL.map(whole));
+            self.uploads.extend(whole(geometry));
             return &self.uploads;
         }
         for (buffer, units, unit) in [

@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::dirty::Unit;
 use crate::gpu::Gpu;
 use crate::kernel::Kernel;
-use crate::open::DriverBuilder;
+use crate::open::{DriverBuilder, OpenError};
 use crate::persistent::{PersistError, Slices};
 use crate::readback::Readback;
 use crate::stats::Drained;
@@ -48,7 +48,7 @@ pub enum DriverError {
     ObservableRange { first: u32, end: u32, observables: u32 },
     /// The device was lost, and none opened again. The next call that needs one tries anew.
     #[error("the device was lost, and did not open again in {attempts} attempts: {error}")]
-    NotRecovered { attempts: u32, error: String },
+    NotRecovered { attempts: u32, error: Box<OpenError> },
 }
 
 /// One row, its kernel, and the device that runs it.
@@ -215,10 +215,6 @@ impl Driver {
     }
 
     pub(crate) fn start_persisting(&mut self) -> Result<(), PersistError> {
-        if self.device.recovers() {
-            let reason = "the driver recovers lost devices, which a stay cannot".to_owned();
-            return Err(PersistError::Unavailable { reason });
-        }
         self.device.backend.persist(self.publisher.partitions())?;
         self.publisher.trust_ledger(true);
         Ok(())
@@ -323,13 +319,16 @@ impl Driver {
 
     /// Runs one drain over what was published, and brings `readback` home.
     ///
-    /// Where the row is mirrored (the portable backend, the twin), what was not asked for stays in
-    /// [`Driver::row`] as it was: an observable, say, as of the last time that it was read back.
+    /// Where the host's row is a copy (the portable backend, the twin), what was not asked for stays
+    /// in [`Driver::row`] as it was: an observable, say, as of the last time that it was read back.
     ///
     /// # Errors
     /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
     /// forgotten, and the host's row is as before. When the device was lost, the drain may have
-    /// run, in part or wholly; when it refused, nothing has.
+    /// run, in part or wholly; when it refused, nothing has. With
+    /// [`recovery`](DriverBuilder::recovery) a loss is an error only if the new device is lost too,
+    /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if for
+    /// the first time.
     pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
         let geometry = self.device.host().geometry();
         readback.check(geometry)?;
@@ -444,7 +443,7 @@ impl Driver {
     /// Writes workspace words from word `first` on, ahead of the next dispatch.
     ///
     /// # Errors
-    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`].
+    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`], [`DriverError::NotRecovered`].
     pub fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
         self.check_workspace(first, words.len())?;
         self.device.write_workspace(first, words)
@@ -453,7 +452,7 @@ impl Driver {
     /// Reads workspace words from word `first` on.
     ///
     /// # Errors
-    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`].
+    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`], [`DriverError::NotRecovered`].
     pub fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), DriverError> {
         self.check_workspace(first, words.len())?;
         self.device.read_workspace(first, words)

@@ -1,6 +1,8 @@
 //! Opening a driver: what it is made of, and what can be wrong with that.
 
-use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Mapped, Options, Portable};
+use crate::backend::{
+    Backend, BackendError, BackendInfo, Cpu, LaneOrder, Mapped, Options, Portable,
+};
 use crate::device::Device;
 use crate::driver::Driver;
 use crate::gpu::GpuError;
@@ -43,7 +45,10 @@ pub enum OpenError {
     /// A slice of no time, or longer than a small GPU's watchdog leaves.
     #[error("slices of {slice_ms} ms; more than 0 and up to {} ms are allowed", MAX_SLICE.as_millis())]
     Slice { slice_ms: u64 },
-    /// No memory for the twin's workspace.
+    /// A kernel that stays on cannot be brought back as it was.
+    #[error("a driver is prepared for a kernel that stays on, or recovers lost devices, not both")]
+    PersistentRecovery,
+    /// No memory for the workspace of the twin, or of a driver that recovers.
     #[error("no memory for a workspace of {bytes} bytes")]
     OutOfMemory { bytes: u64 },
     /// No GPU.
@@ -75,6 +80,17 @@ pub enum BackendChoice {
     Portable,
     /// The kernel's twin on the CPU.
     Twin,
+}
+
+impl BackendChoice {
+    /// The choice of what was opened.
+    fn of(info: &BackendInfo) -> Self {
+        match info.backend {
+            "mapped" => Self::Mapped,
+            "portable" => Self::Portable,
+            _ => Self::Twin,
+        }
+    }
 }
 
 /// The parts of a driver.
@@ -219,15 +235,24 @@ impl DriverBuilder {
         if let Some(slice) = self.slice.filter(|slice| *slice > MAX_SLICE || slice.is_zero()) {
             return Err(OpenError::Slice { slice_ms: slice.as_millis() as u64 });
         }
+        if self.slice.is_some() && self.recovery.is_some() {
+            return Err(OpenError::PersistentRecovery);
+        }
         let backend = self.open_backend()?;
         let row = backend.host().row();
         let ledger = vec![Entry::FREE; slots as usize];
         let publisher = Publisher::new(row.ring, ledger, self.partitions, self.tenants.clone())?;
         row.reset(0, &self.partitions)?;
         self.tenants.write_to(&row.control).map_err(ResetError::from)?;
-        let mirror =
-            self.recovery.map(|recovery| Mirror::new(self.clone(), recovery, backend.host()));
-        let mirror = mirror.transpose()?;
+        let mirror = match self.recovery {
+            None => None,
+            Some(recovery) => {
+                let has_handlers = !self.kernel.handlers().is_empty();
+                let builder = self.clone().backend(BackendChoice::of(backend.info()));
+                let host = backend.host();
+                Some(Mirror::new(builder, recovery, host, self.workspace_words, has_handlers)?)
+            }
+        };
         Ok(Driver::new(Device::new(backend, mirror), publisher, self.workspace_words))
     }
 
@@ -266,10 +291,6 @@ impl DriverBuilder {
                     self.open_twin(error.to_string())
                 }),
         }
-    }
-
-    pub(crate) fn words_of_workspace(&self) -> usize {
-        self.workspace_words
     }
 
     fn open_twin(&self, reason: String) -> Result<Box<dyn Backend>, OpenError> {

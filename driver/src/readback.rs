@@ -24,7 +24,8 @@ pub struct Readback {
 
 impl Readback {
     /// Counters and slots, nothing else: observables, debug log and the rest keep the values that
-    /// they had in [`Driver::row`](crate::Driver::row).
+    /// they had in [`Driver::row`](crate::Driver::row), unless the row is shared with the GPU or
+    /// the driver recovers lost devices.
     pub fn none() -> Self {
         Self::default()
     }

@@ -1,19 +1,23 @@
 //! Recovery from a lost device: what the host keeps is enough to start again exactly.
 //!
 //! ```text
-//!   host's changes ─┐ before a drain            lost ─▶ new device, same kernel
+//!   host's changes ─┐ as they are made          lost ─▶ new device, same kernel
 //!                   ├─▶ mirror of the row ────────────▶ its row ─▶ the drain again
 //!   drain's changes ┘ after it has finished
 //! ```
 //!
-//! So the row ends as if the lost drain had never begun: what was published stays published, and
-//! I/O that the host has served is not served twice. Two things are lost with the device: what
-//! handlers wrote to the workspace (it becomes what the host has written), and what passes of the
-//! user's own have made; [`Driver::gpu`](crate::Driver::gpu) and the buffers are others then.
+//! So row and workspace end as if the lost drain had never begun: what was published stays
+//! published, and I/O that the host has served is not served twice. While no device is there, the
+//! mirror is the host's row, and the driver has no [`gpu`](crate::Driver::gpu) and no buffers;
+//! afterwards it has others. What passes of the user's own have made is lost.
 //!
-//! It costs memory once more for the row and the workspace, a copy of every slot published and
-//! looked at, and on the portable backend and the twin, the control buffer, the debug log and the
-//! IO queue are read back whole each time. For as long as the new device opens, both are there.
+//! It costs memory: the row once more, the workspace once, or twice where handlers' writes are
+//! kept. And time: a copy of what is published; after each drain a copy of the control buffer, the
+//! IO queue, the slots looked at and new debug records, which the portable backend and the twin
+//! read back whole for it; and the workspace, if kept.
+//!
+//! A device that has timed out may be busy still. It is dropped on a thread of its own, while the
+//! next one opens; a second one that times out waits for it, and so does dropping the driver.
 //!
 //! ```
 //! use slipring_core::layout::Geometry;
@@ -22,55 +26,66 @@
 //! # let choice = BackendChoice::Twin;
 //! let builder = Driver::builder(Kernel::builder().build()?, Geometry::of_slots(64, 8)?);
 //! # let builder = builder.backend(choice);
-//! let mut driver = builder.recovery(Recovery { attempts: 8, ..Recovery::default() }).open()?;
+//! let mut driver = builder.recovery(Recovery { attempts: 20, ..Recovery::default() }).open()?;
 //! assert_eq!(driver.dispatch(&Readback::none())?.recovered, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::backend::{Backend, BackendError, Cost, Drain};
-use crate::dirty::Unit;
+mod losses;
+
+#[doc(hidden)]
+pub use losses::{Losses, Stage};
+
+pub(crate) use losses::Losing;
+
+use crate::backend::{Backend, BackendError, BackendInfo, Cost, Drain};
+use crate::dirty::{Unit, whole};
 use crate::driver::DriverError;
 use crate::host_row::HostRow;
 use crate::open::{DriverBuilder, OpenError};
-use crate::persistent::{PersistError, Slices};
 use slipring_core::debug_log;
-use slipring_core::layout::{Buffer, Geometry};
-use slipring_core::partition::Partitions;
+use slipring_core::layout::Buffer;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How hard a driver tries to get a device again. A call that loses the new one too is an error,
-/// and nothing is forgotten: the next call tries anew.
+/// How a driver gets a device again. A call that loses the new one too is an error, and nothing
+/// is forgotten: the next call tries anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// How often a device is opened at most; once if 0.
+    /// How often a device is opened at most; once if 0. It is one of the same backend, but
+    /// perhaps of another adapter, if the first one's does not come back.
     pub attempts: u32,
     /// The wait after the first attempt that failed; it doubles from one to the next.
     pub first_wait: Duration,
     /// The longest wait.
     pub longest_wait: Duration,
+    /// Whether what handlers write to the workspace outlives the device. The whole workspace then
+    /// comes home after each drain, if the kernel has handlers. If not, the workspace becomes
+    /// what the host has written to it.
+    pub keep_workspace: bool,
 }
 
 impl Default for Recovery {
-    /// Five attempts, 10 ms after the first, at most 1 s.
+    /// Ten attempts within about three seconds: waits of 10 ms to 1 s. The workspace is kept.
     fn default() -> Self {
         let (first_wait, longest_wait) = (Duration::from_millis(10), Duration::from_secs(1));
-        Self { attempts: 5, first_wait, longest_wait }
+        Self { attempts: 10, first_wait, longest_wait, keep_workspace: true }
     }
 }
 
-/// What the host keeps beside the row: all of it in memory that no device can lose.
+/// What the host keeps: all of it in memory that no device can lose.
 pub(crate) struct Mirror {
     builder: DriverBuilder,
     recovery: Recovery,
-    pub(crate) row: HostRow,
+    row: Arc<HostRow>,
     workspace: Vec<u32>,
-    /// Whether the driver's device is lost and not replaced yet.
-    pub(crate) is_lost: bool,
-    /// Devices replaced since somebody took the count.
-    pub(crate) recovered: u32,
+    /// Workspace words up to which some were written.
+    written: usize,
+    /// Room for the workspace of the drain that runs, until it has finished; none if it is not
+    /// kept.
+    next_workspace: Vec<u32>,
 }
 
 impl Mirror {
@@ -79,16 +94,27 @@ impl Mirror {
         builder: DriverBuilder,
         recovery: Recovery,
         row: &HostRow,
+        workspace_words: usize,
+        has_handlers: bool,
     ) -> Result<Self, OpenError> {
-        let workspace_words = builder.words_of_workspace();
-        let mut workspace = Vec::new();
-        let reserved = workspace.try_reserve_exact(workspace_words);
-        let bytes = 4 * workspace_words as u64;
-        reserved.map_err(|_| OpenError::OutOfMemory { bytes })?;
-        workspace.resize(workspace_words, 0);
-        let mirror = HostRow::new(row.geometry());
-        mirror.copy_from(row, &whole(row.geometry()));
-        Ok(Self { builder, recovery, row: mirror, workspace, is_lost: false, recovered: 0 })
+        let zeroed = |words: usize| {
+            let mut zeroed = Vec::new();
+            let reserved = zeroed.try_reserve_exact(words);
+            reserved.map_err(|_| OpenError::OutOfMemory { bytes: 4 * words as u64 })?;
+            zeroed.resize(words, 0);
+            Ok::<_, OpenError>(zeroed)
+        };
+        let is_kept = recovery.keep_workspace && has_handlers;
+        let mirror = Self {
+            builder,
+            recovery,
+            row: Arc::new(HostRow::new(row.geometry())),
+            workspace: zeroed(workspace_words)?,
+            written: 0,
+            next_workspace: zeroed(if is_kept { workspace_words } else { 0 })?,
+        };
+        mirror.take_all(row);
+        Ok(mirror)
     }
 
     /// Takes over what the host has just written.
@@ -101,12 +127,24 @@ impl Mirror {
         self.row.copy_from(row, &whole(row.geometry()));
     }
 
-    pub(crate) fn write_workspace(&mut self, first: usize, words: &[u32]) {
-        self.workspace[first..first + words.len()].copy_from_slice(words);
+    /// Takes over what the host has just written to the workspace.
+    pub(crate) fn take_workspace(&mut self, first: usize, words: &[u32]) {
+        let end = first + words.len();
+        self.workspace[first..end].copy_from_slice(words);
+        self.written = self.written.max(end);
+    }
+
+    /// Reads what a drain has left in the workspace, if it is kept; the mirror has it from
+    /// [`Mirror::take_results`] on.
+    pub(crate) fn read_workspace(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
+        match self.next_workspace.is_empty() {
+            true => Ok(()),
+            false => backend.read_workspace(0, &mut self.next_workspace),
+        }
     }
 
     /// Takes over what a drain that looked at `slots` has changed.
-    pub(crate) fn take_results(&self, row: &HostRow, slots: impl Iterator<Item = u32>) {
+    pub(crate) fn take_results(&mut self, row: &HostRow, slots: impl Iterator<Item = u32>) {
         let geometry = row.geometry();
         let end_of_log = |row: &HostRow| {
             let cursor =
@@ -124,136 +162,80 @@ impl Mirror {
             ],
         );
         slots.for_each(|slot| self.take(row, Unit::Slot(slot)));
+        if !self.next_workspace.is_empty() {
+            std::mem::swap(&mut self.workspace, &mut self.next_workspace);
+            self.written = self.workspace.len();
+        }
+    }
+
+    /// What stands for a device while there is none.
+    pub(crate) fn stand_in(&self, info: &BackendInfo) -> Box<dyn Backend> {
+        Box::new(Gone { info: info.clone(), row: Arc::clone(&self.row) })
     }
 
     /// Opens a device again and gives it the row and the workspace.
-    pub(crate) fn rebuild(&mut self) -> Result<Box<dyn Backend>, DriverError> {
+    pub(crate) fn rebuild(&self) -> Result<Box<dyn Backend>, DriverError> {
         let mut wait = self.recovery.first_wait;
-        let mut attempt = 1;
-        let mut backend = loop {
-            match self.builder.open_backend() {
-                Ok(backend) => break backend,
-                Err(error) if attempt >= self.recovery.attempts => {
-                    let error = error.to_string();
-                    return Err(DriverError::NotRecovered { attempts: attempt, error });
-                }
-                Err(error) => tracing::warn!(%error, attempt, "the device does not open again"),
+        let mut attempts = 1;
+        loop {
+            let error = match self.open() {
+                Ok(backend) => return Ok(backend),
+                Err(error) => error,
+            };
+            if attempts >= self.recovery.attempts {
+                return Err(DriverError::NotRecovered { attempts, error: Box::new(error) });
             }
+            tracing::warn!(%error, attempts, "the device does not open again");
             std::thread::sleep(wait.min(self.recovery.longest_wait));
             wait = wait.saturating_mul(2);
-            attempt += 1;
-        };
+            attempts += 1;
+        }
+    }
+
+    fn open(&self) -> Result<Box<dyn Backend>, OpenError> {
+        let mut backend = self.builder.open_backend()?;
         backend.host().copy_from(&self.row, &whole(self.row.geometry()));
-        backend.write_workspace(0, &self.workspace)?;
-        self.recovered += 1;
-        self.is_lost = false;
+        if self.written > 0 {
+            backend.write_workspace(0, &self.workspace[..self.written])?;
+        }
         Ok(backend)
     }
 }
 
-fn whole(geometry: Geometry) -> [(Buffer, Range<usize>); 4] {
-    Buffer::ALL.map(|buffer| (buffer, 0..geometry.words(buffer)))
+/// No device: the mirror alone.
+struct Gone {
+    info: BackendInfo,
+    row: Arc<HostRow>,
 }
 
-/// A call of a backend.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Opening a device.
-    Open,
-    /// Before anything was submitted.
-    Start,
-    /// After the drain has run.
-    Finish,
-    /// Writing the workspace.
-    WriteWorkspace,
-    /// Reading the workspace.
-    ReadWorkspace,
-}
-
-/// Losses to come, for tests.
-#[doc(hidden)]
-#[derive(Clone, Debug, Default)]
-pub struct Losses(Arc<Mutex<Vec<Stage>>>);
-
-impl Losses {
-    /// Has the next call of this kind say that the device is lost.
-    pub fn lose_at(&self, stage: Stage) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
-    }
-
-    pub(crate) fn take(&self, stage: Stage) -> Result<(), BackendError> {
-        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match stages.iter().position(|planned| *planned == stage) {
-            None => Ok(()),
-            Some(index) => {
-                stages.remove(index);
-                Err(BackendError::Lost { reason: format!("injected at {stage:?}") })
-            }
-        }
+impl Gone {
+    fn error() -> BackendError {
+        BackendError::Lost { reason: "it was not replaced yet".to_owned() }
     }
 }
 
-/// A backend that loses its device when it is told to.
-pub(crate) struct Losing {
-    pub(crate) backend: Box<dyn Backend>,
-    pub(crate) losses: Losses,
-}
-
-impl Backend for Losing {
-    fn info(&self) -> &crate::backend::BackendInfo {
-        self.backend.info()
+impl Backend for Gone {
+    fn info(&self) -> &BackendInfo {
+        &self.info
     }
 
     fn host(&self) -> &HostRow {
-        self.backend.host()
+        &self.row
     }
 
-    fn shares_row(&self) -> bool {
-        self.backend.shares_row()
+    fn start(&mut self, _drain: &Drain<'_>) -> Result<Cost, BackendError> {
+        Err(Self::error())
     }
 
-    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
-        self.losses.take(Stage::Start)?;
-        self.backend.start(drain)
+    fn finish(&mut self, _readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
+        Err(Self::error())
     }
 
-    fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
-        self.backend.finish(readback)?;
-        self.losses.take(Stage::Finish)
+    fn write_workspace(&mut self, _first: usize, _words: &[u32]) -> Result<(), BackendError> {
+        Err(Self::error())
     }
 
-    fn persist(&mut self, levels: &Partitions) -> Result<(), PersistError> {
-        self.backend.persist(levels)
-    }
-
-    fn persisting(&self) -> Result<Slices, PersistError> {
-        self.backend.persisting()
-    }
-
-    fn stop(&mut self) -> Result<Slices, PersistError> {
-        self.backend.stop()
-    }
-
-    fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
-        self.losses.take(Stage::WriteWorkspace)?;
-        self.backend.write_workspace(first, words)
-    }
-
-    fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
-        self.losses.take(Stage::ReadWorkspace)?;
-        self.backend.read_workspace(first, words)
-    }
-
-    fn gpu(&self) -> Option<&crate::gpu::Gpu> {
-        self.backend.gpu()
-    }
-
-    fn buffer(&self, buffer: Buffer) -> Option<&wgpu::Buffer> {
-        self.backend.buffer(buffer)
-    }
-
-    fn workspace(&self) -> Option<&wgpu::Buffer> {
-        self.backend.workspace()
+    fn read_workspace(&mut self, _first: usize, _words: &mut [u32]) -> Result<(), BackendError> {
+        Err(Self::error())
     }
 }

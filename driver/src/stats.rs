@@ -38,7 +38,7 @@ pub struct Drained {
     pub rows: u32,
     /// Resident buffers that the kernel was bound to, four a row.
     pub handles: u32,
-    /// Devices that were lost and replaced since the last dispatch; see
+    /// Devices that were lost and replaced since the last dispatch that succeeded; see
     /// [`recovery`](crate::recovery).
     pub recovered: u32,
 }

@@ -143,8 +143,8 @@ impl Mapped {
 
     /// The error of a call after which the drain may have run: a loss, and it lasts.
     fn lose(&self, error: BackendError) -> BackendError {
-        let _ = self.gpu.lose(error.to_string());
-        error
+        let lost = self.gpu.lose(error.to_string());
+        if matches!(error, BackendError::Timeout { .. }) { error } else { lost }
     }
 
     fn wait(&self) -> Result<(), BackendError> {

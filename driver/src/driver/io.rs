@@ -21,19 +21,19 @@ impl Driver {
     pub fn complete_io(&mut self, completions: &[(u32, Completion)]) -> Result<(), IoQueueError> {
         self.device.host().row().io_queue.complete(completions)?;
         for &(io_slot, completion) in completions {
+            self.device.wrote(Unit::IoSlot(io_slot));
             let row = self.device.host().row();
             let waiting = row.waiting_slot(io_slot);
             let level = waiting.and_then(|slot| self.publisher.partitions().level_of(slot));
             if let (Some(slot), Some(level)) = (waiting, level) {
                 self.work.push(slot, level, false);
             } else {
-                row.release_io(io_slot)?;
+                self.release_io(io_slot)?;
                 if let Completion::Error { errno } = completion {
                     tracing::warn!(io_slot, errno, "I/O failed that no slot waits for");
                     self.prefetch_failures = self.prefetch_failures.wrapping_add(1);
                 }
             }
-            self.device.wrote(Unit::IoSlot(io_slot));
         }
         Ok(())
     }
