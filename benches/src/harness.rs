@@ -1,12 +1,13 @@
 //! Sampling, statistics and output.
 //!
 //! ```text
-//!   ours:  prepare ─▶ [run] ─┐          ┌─ prepare ─▶ [run]     [ ] is timed
-//!   peer:                    └─ prepare ─▶ [run] ─┘             order flips each sample
+//!   ours:  prepare ─▶ [run] ─▶ …  ─┐                                      [ ] is timed
+//!   peer:                          └─ prepare ─▶ [run] ─▶ …  ─┐           order flips each round
 //! ```
 //!
-//! Ours and the peer take turns sample by sample, so that what else the machine does falls on
-//! both.
+//! Ours and the peer take turns, some samples each, so that what else the machine does falls on
+//! both. The first of a turn is not counted: a GPU takes long to change from one user's
+//! context to another's, and so do caches.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Write};
@@ -14,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const WARM_UP: usize = 200;
-const SAMPLES: usize = 4001;
+const SAMPLES: usize = 4000;
+/// Samples of a turn, but for the one that is not counted.
+const TURN: usize = 25;
 /// Of slow cases, as many samples as fit this time, but no fewer than the least; a tenth of both
 /// to warm up.
 const LONGEST: Duration = Duration::from_secs(4);
@@ -101,6 +104,12 @@ impl Samples {
         self.nanoseconds.push(elapsed.as_nanos() as f64);
     }
 
+    fn take_turn(&mut self, side: &mut dyn Side) {
+        side.prepare();
+        side.run();
+        (0..TURN).for_each(|_| self.take(side));
+    }
+
     /// At least one sample is needed.
     fn summarize(mut self, units: u32, calls: u32) -> Summary {
         self.nanoseconds.sort_by(f64::total_cmp);
@@ -151,19 +160,19 @@ fn measure(case: &mut Case) -> (Summary, Option<Summary>) {
 fn take_turns(case: &mut Case, most: usize, least: usize, longest: Duration) -> (Samples, Samples) {
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
     let start = Instant::now();
-    for sample in 0..most {
-        if sample >= least && start.elapsed() > longest {
+    for round in 0..most.div_ceil(TURN) {
+        if round * TURN >= least && start.elapsed() > longest {
             break;
         }
         match &mut case.peer {
-            None => ours.take(&mut *case.ours),
-            Some((_, peer)) if sample % 2 == 0 => {
-                ours.take(&mut *case.ours);
-                theirs.take(&mut **peer);
+            None => ours.take_turn(&mut *case.ours),
+            Some((_, peer)) if round % 2 == 0 => {
+                ours.take_turn(&mut *case.ours);
+                theirs.take_turn(&mut **peer);
             }
             Some((_, peer)) => {
-                theirs.take(&mut **peer);
-                ours.take(&mut *case.ours);
+                theirs.take_turn(&mut **peer);
+                ours.take_turn(&mut *case.ours);
             }
         }
     }
