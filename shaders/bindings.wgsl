@@ -20,8 +20,9 @@ struct IoSlot {
     tag: atomic<u32>,
 }
 
-// Which entries of the work list this dispatch takes, and in which segment. If it stays: how many passes of loops a lane
-// makes, as how many of them a look counts, and how many more its jobs may make.
+// Which entries of the work list this dispatch takes, and in which segment. If it stays: how many
+// passes of loops a lane makes, as how many of them a look counts, and how many more its jobs may
+// make.
 struct Run {
     offset: u32,
     count: u32,

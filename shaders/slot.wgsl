@@ -55,8 +55,8 @@ fn count_claim(tenant: u32, level: u32) {
     atomicAdd(&control[CONTROL_LEVEL_CLAIMS + level], 1u);
 }
 
-// Gives the slot back, unless it goes on in the next segment: the status, then the count. WGSL's atomics are relaxed; for the host, the
-// end of the submission is what orders them.
+// Gives the slot back, unless it goes on in the next segment: the status, then the count. WGSL's
+// atomics are relaxed; for the host, the end of the submission is what orders them.
 fn finish(slot: u32, status: u32) {
     if status == STATUS_CLAIMED {
         return;

@@ -319,16 +319,17 @@ impl Driver {
 
     /// Runs one drain over what was published, and brings `readback` home.
     ///
-    /// Where the host's row is a copy (the portable backend, the twin), what was not asked for stays
-    /// in [`Driver::row`] as it was: an observable, say, as of the last time that it was read back.
+    /// Where the host's row is a copy (the portable backend, the twin), what was not asked for
+    /// stays in [`Driver::row`] as it was: an observable, say, as of the last time that it was
+    /// read back.
     ///
     /// # Errors
     /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
     /// forgotten, and the host's row is as before. When the device was lost, the drain may have
     /// run, in part or wholly; when it refused, nothing has. With
     /// [`recovery`](DriverBuilder::recovery) a loss is an error only if the new device is lost too,
-    /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if for
-    /// the first time.
+    /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if
+    /// for the first time.
     pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
         let geometry = self.device.host().geometry();
         readback.check(geometry)?;

@@ -29,8 +29,8 @@ impl Handler {
     ///
     /// `shaders/handler_api.wgsl` lists what it may call; it declares no buffers and no entry
     /// points, uses no barriers, and has no variable of more than
-    /// [`Handler::MAX_VARIABLE_BYTES`]: tables belong in the workspace. Private variables of the file keep no value from one call to
-    /// the next that can be relied on.
+    /// [`Handler::MAX_VARIABLE_BYTES`]: tables belong in the workspace. Private variables of the
+    /// file keep no value from one call to the next that can be relied on.
     pub fn wgsl(
         opcode: u32,
         function: impl Into<String>,

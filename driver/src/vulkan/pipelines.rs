@@ -24,8 +24,8 @@ pub(crate) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Pipelines of some of the entry points of `kernel`, bound to `storage` in binding order and to `run_params`, of which
-    /// each dispatch sees [`Kernel::RUN_BYTES`] from its own offset on.
+    /// Pipelines of some of the entry points of `kernel`, bound to `storage` in binding order and
+    /// to `run_params`, of which each dispatch sees [`Kernel::RUN_BYTES`] from its own offset on.
     pub(crate) fn new(
         device: &Arc<Device>,
         kernel: &Kernel,
