@@ -1,6 +1,6 @@
 //! Why there is a ring: 1024 small jobs as one drain, beside a dispatch and a submission each.
 
-use crate::dispatch::{slipring, wgpu_device};
+use crate::dispatch::{slipring, wgpu_device, wgpu_pipeline};
 use crate::harness::{Case, Side, side};
 use slipring_driver::BackendChoice;
 
@@ -77,19 +77,7 @@ fn one_by_one(in_one_encoder: bool) -> Box<dyn Side> {
             wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Buffer(one_job) },
         ],
     });
-    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: None,
-        bind_group_layouts: &[Some(&layout)],
-        immediate_size: 0,
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: Some(&pipeline_layout),
-        module: &module,
-        entry_point: Some("run"),
-        compilation_options: wgpu::PipelineCompilationOptions::default(),
-        cache: None,
-    });
+    let pipeline = wgpu_pipeline(&device, &layout, &module, "run");
     let encode = move |encoder: &mut wgpu::CommandEncoder, jobs: std::ops::Range<u32>| {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(&pipeline);

@@ -38,6 +38,10 @@ pub enum BackendError {
 }
 
 impl BackendError {
+    pub(crate) fn timeout(timeout: Duration) -> Self {
+        Self::Timeout { timeout_ms: timeout.as_millis() as u64 }
+    }
+
     /// Whether the device is gone.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost { .. } | Self::Timeout { .. })

@@ -8,8 +8,10 @@ use crate::readback::Readback;
 use crate::recovery::Mirror;
 use crate::work::{WorkList, runs};
 use slipring_core::layout::Buffer;
+use slipring_core::ring::Ring;
 use slipring_core::slot::WORDS;
 use std::ops::Range;
+use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
 
 pub(crate) struct Device {
@@ -45,6 +47,11 @@ impl Device {
     /// The host's row.
     pub(crate) fn host(&self) -> &HostRow {
         self.backend.host()
+    }
+
+    /// The ring of the host's row.
+    pub(crate) fn ring(&self) -> Ring<'_, AtomicU32> {
+        self.host().row().ring
     }
 
     /// Notes what the host has written into its row.

@@ -13,7 +13,6 @@ use crate::dirty::Unit;
 use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::{DriverBuilder, OpenError};
-use crate::persistent::{PersistError, Slices};
 use crate::readback::Readback;
 use crate::stats::Drained;
 use crate::work::WorkList;
@@ -71,8 +70,8 @@ pub enum DriverError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Driver {
-    device: Device,
-    publisher: Publisher<Vec<Entry>>,
+    pub(crate) device: Device,
+    pub(crate) publisher: Publisher<Vec<Entry>>,
     work: WorkList,
     workspace_words: usize,
     /// Whether slots may wait for I/O: the IO queue is then always read back.
@@ -144,13 +143,9 @@ impl Driver {
     /// # Errors
     /// As [`Publisher::publish`].
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
-        let ticket = self.publish_unlisted(job)?;
+        let ticket = self.publisher.publish(self.device.ring(), job)?;
         self.enlist(ticket.slot, job.priority, job.opcode);
         Ok(ticket)
-    }
-
-    pub(crate) fn publish_unlisted(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
-        self.publisher.publish(self.device.host().row().ring, job)
     }
 
     /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence that writes `tag` to
@@ -165,21 +160,11 @@ impl Driver {
         items: &[(u32, &[u32])],
         tag: u32,
     ) -> Result<Batch, PublisherError> {
-        let batch = self.publish_batch_unlisted(tenant, priority, items, tag)?;
+        let ring = self.device.ring();
+        let batch = self.publisher.publish_batch(ring, tenant, priority, items, tag)?;
         let opcodes = items.iter().map(|(opcode, _)| *opcode).chain([opcode::BATCH_FENCE]);
         self.enlist_window(batch.window, priority, opcodes);
         Ok(batch)
-    }
-
-    pub(crate) fn publish_batch_unlisted(
-        &mut self,
-        tenant: u32,
-        priority: Priority,
-        items: &[(u32, &[u32])],
-        tag: u32,
-    ) -> Result<Batch, PublisherError> {
-        let ring = self.device.host().row().ring;
-        self.publisher.publish_batch(ring, tenant, priority, items, tag)
     }
 
     /// Publishes work items side by side, all or none.
@@ -192,57 +177,10 @@ impl Driver {
         priority: Priority,
         items: &[WorkItem],
     ) -> Result<Window, PublisherError> {
-        let window = self.publish_items_unlisted(tenant, priority, items)?;
+        let ring = self.device.ring();
+        let window = self.publisher.publish_items(ring, tenant, priority, items)?;
         self.enlist_window(window, priority, items.iter().map(|item| item.opcode));
         Ok(window)
-    }
-
-    pub(crate) fn publish_items_unlisted(
-        &mut self,
-        tenant: u32,
-        priority: Priority,
-        items: &[WorkItem],
-    ) -> Result<Window, PublisherError> {
-        let ring = self.device.host().row().ring;
-        self.publisher.publish_items(ring, tenant, priority, items)
-    }
-
-    /// A level that has slots.
-    pub(crate) fn any_level(&self) -> Priority {
-        let partitions = self.publisher.partitions();
-        let mut levels = Priority::ALL.into_iter();
-        levels.find(|&level| !partitions.range(level).is_empty()).unwrap_or_default()
-    }
-
-    pub(crate) fn start_persisting(&mut self) -> Result<(), PersistError> {
-        self.device.backend.persist(self.publisher.partitions())?;
-        self.publisher.trust_ledger(true);
-        Ok(())
-    }
-
-    /// The counts of finished slots and of faults.
-    pub(crate) fn counters(&self) -> (u32, u32) {
-        let control = self.device.host().row().control;
-        // Every geometry has these words.
-        (control.done_count().unwrap_or(0), control.faults().unwrap_or(0))
-    }
-
-    pub(crate) fn all_done(&mut self) {
-        self.publisher.all_done();
-    }
-
-    pub(crate) fn persisting(&self) -> Result<Slices, PersistError> {
-        self.device.backend.persisting()
-    }
-
-    /// Stops the kernel that stays on, and lists what it has left for the next dispatch.
-    pub(crate) fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
-        let stopped = self.device.backend.stop();
-        if stopped != Err(PersistError::Stopped) {
-            self.publisher.trust_ledger(false);
-            self.list_unfinished();
-        }
-        stopped
     }
 
     fn enlist_window(
@@ -264,17 +202,17 @@ impl Driver {
 
     /// What became of a job, as of the last dispatch. Reading a fault frees its slot.
     pub fn outcome(&mut self, ticket: Ticket) -> Outcome {
-        self.publisher.outcome(self.device.host().row().ring, ticket)
+        self.publisher.outcome(self.device.ring(), ticket)
     }
 
     /// Takes a fault that nobody has read, and frees its slot.
     pub fn next_fault(&mut self) -> Option<Fault> {
-        self.publisher.next_fault(self.device.host().row().ring)
+        self.publisher.next_fault(self.device.ring())
     }
 
     /// The tenant's slots in flight.
     pub fn in_flight(&mut self, tenant: u32) -> u32 {
-        self.publisher.in_flight(self.device.host().row().ring, tenant)
+        self.publisher.in_flight(self.device.ring(), tenant)
     }
 
     /// Changes a tenant; a mask of 0 pauses it from the next dispatch on.
@@ -400,7 +338,7 @@ impl Driver {
     /// lengths; nothing is changed then.
     pub fn adopt(&mut self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
         self.device.host().adopt(buffers)?;
-        self.publisher.adopt(self.device.host().row().ring)?;
+        self.publisher.adopt(self.device.ring())?;
         self.device.wrote_all();
         self.uses_io = true;
         self.list_unfinished();
@@ -410,7 +348,7 @@ impl Driver {
     /// Lists every slot that is published or waits for I/O, and no other; says how many.
     pub(crate) fn list_unfinished(&mut self) -> usize {
         self.work.clear();
-        let ring = self.device.host().row().ring;
+        let ring = self.device.ring();
         for level in Priority::ALL {
             for slot in self.publisher.partitions().range(level) {
                 let copy = ring.slot(slot).unwrap_or_default();

@@ -218,12 +218,7 @@ impl Gpu {
     ) -> Result<(), BackendError> {
         match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: Some(timeout) }) {
             Ok(_) => self.check_lost(),
-            Err(wgpu::PollError::Timeout) => {
-                let timeout_ms = timeout.as_millis() as u64;
-                let error = BackendError::Timeout { timeout_ms };
-                let _ = self.lose(error.to_string());
-                Err(error)
-            }
+            Err(wgpu::PollError::Timeout) => Err(self.lose_by(BackendError::timeout(timeout))),
             Err(error) => Err(self.lose(error.to_string())),
         }
     }
@@ -244,6 +239,12 @@ impl Gpu {
             Some(reason) => Err(BackendError::Lost { reason }),
             None => Ok(()),
         }
+    }
+
+    /// The error of a call after which what was submitted may have run: a loss, and it lasts.
+    pub(crate) fn lose_by(&self, error: BackendError) -> BackendError {
+        let lost = self.lose(error.to_string());
+        if matches!(error, BackendError::Timeout { .. }) { error } else { lost }
     }
 
     /// Gives the device up, unless it already is, and says so.

@@ -53,9 +53,7 @@ impl HostRow {
 
     /// Overwrites `buffer` from word `first` on.
     pub(crate) fn fill(&self, buffer: Buffer, first: usize, words: &[u32]) {
-        for (copy, word) in self.words(buffer)[first..].iter().zip(words) {
-            copy.store(*word, Ordering::Relaxed);
-        }
+        store_words(self.words(buffer), first, words.iter().copied());
     }
 
     /// Copies word ranges of another row of the geometry, and says how many bytes they are.
@@ -63,12 +61,8 @@ impl HostRow {
         let mut bytes = 0;
         for (buffer, range) in ranges {
             let words = from.words(*buffer)[range.clone()].iter();
-            let copies = &self.words(*buffer)[range.clone()];
-            let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
-            copies
-                .iter()
-                .zip(words)
-                .for_each(|(copy, word)| copy.store(load(word), Ordering::Relaxed));
+            let words = words.map(|word| word.load(Ordering::Relaxed));
+            store_words(self.words(*buffer), range.start, words);
             bytes += 4 * range.len() as u64;
         }
         bytes
@@ -108,5 +102,19 @@ impl HostRow {
                 copy.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
             }
         }
+    }
+}
+
+/// Writes `values` to `words` from word `first` on.
+pub(crate) fn store_words(words: &[AtomicU32], first: usize, values: impl Iterator<Item = u32>) {
+    for (word, value) in words.iter().skip(first).zip(values) {
+        word.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Reads `values` from `words` from word `first` on.
+pub(crate) fn load_words(words: &[AtomicU32], first: usize, values: &mut [u32]) {
+    for (word, value) in words.iter().skip(first).zip(values) {
+        *value = word.load(Ordering::Relaxed);
     }
 }

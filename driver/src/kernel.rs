@@ -102,6 +102,7 @@ impl Entry {
 pub struct Kernel {
     source: String,
     module: naga::Module,
+    module_info: naga::valid::ModuleInfo,
     handlers: Vec<Handler>,
     iterations: Iterations,
 }
@@ -117,6 +118,9 @@ impl Kernel {
     pub const LANES: u32 = abi::LANES;
     /// Bytes of the uniform at [`binding::RUN`].
     pub const RUN_BYTES: u64 = 32;
+    /// Bytes from one run's parameters to the next: no device may ask dynamic offsets to be
+    /// multiples of more.
+    pub(crate) const RUN_STRIDE: usize = 256;
     /// A work list entry is `level << ENTRY_LEVEL_SHIFT | slot`.
     pub const ENTRY_LEVEL_SHIFT: u32 = abi::ENTRY_LEVEL_SHIFT;
 
@@ -145,7 +149,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError::Wgsl`] for an entry point that there is not.
     pub fn spirv(&self, entry: &str) -> Result<Vec<u32>, KernelError> {
-        crate::vulkan::compile(&self.module, entry).map_err(|message| {
+        crate::vulkan::compile(self, entry).map_err(|message| {
             let place = Place { file: "slipring".to_owned(), line: 0, column: 0 };
             KernelError::Wgsl { place, message }
         })
@@ -154,6 +158,11 @@ impl Kernel {
     /// The WGSL as naga understood it.
     pub(crate) fn module(&self) -> &naga::Module {
         &self.module
+    }
+
+    /// What naga found when it validated that.
+    pub(crate) fn module_info(&self) -> &naga::valid::ModuleInfo {
+        &self.module_info
     }
 
     /// The handlers, in the order they were added.
@@ -233,9 +242,9 @@ impl KernelBuilder {
         for file in &files {
             source.push_user(file.file(), file.source());
         }
-        let module = check::parse(&source)?;
+        let (module, module_info) = check::parse(&source)?;
         let iterations = Iterations::count(&module, &loops);
-        Ok(Kernel { source: source.into_text(), module, iterations, handlers })
+        Ok(Kernel { source: source.into_text(), module, module_info, iterations, handlers })
     }
 }
 

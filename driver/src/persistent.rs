@@ -105,11 +105,29 @@ impl Driver {
         if slots > 0 {
             return Err(PersistError::InFlight { slots });
         }
-        self.start_persisting()?;
+        self.device.backend.persist(self.publisher.partitions())?;
+        self.publisher.trust_ledger(true);
         let (finished, faults) = self.counters();
         let mut persistent = Persistent { driver: self, finished, faults };
         persistent.probe()?;
         Ok(persistent)
+    }
+
+    /// The counts of finished slots and of faults.
+    fn counters(&self) -> (u32, u32) {
+        let control = self.device.host().row().control;
+        // Every geometry has these words.
+        (control.done_count().unwrap_or(0), control.faults().unwrap_or(0))
+    }
+
+    /// Stops the kernel that stays on, and lists what it has left for the next dispatch.
+    fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
+        let stopped = self.device.backend.stop();
+        if stopped != Err(PersistError::Stopped) {
+            self.publisher.trust_ledger(false);
+            self.list_unfinished();
+        }
+        stopped
     }
 }
 
@@ -128,7 +146,10 @@ pub struct Persistent<'a> {
 
 impl Persistent<'_> {
     fn probe(&mut self) -> Result<(), PersistError> {
-        let nop = Job::new(slipring_core::opcode::NOP, &[]).priority(self.driver.any_level());
+        let partitions = self.driver.publisher.partitions();
+        let mut levels = Priority::ALL.into_iter();
+        let level = levels.find(|&level| !partitions.range(level).is_empty()).unwrap_or_default();
+        let nop = Job::new(slipring_core::opcode::NOP, &[]).priority(level);
         let unavailable = |reason| PersistError::Unavailable { reason };
         let ticket = self.publish(&nop).map_err(|error| unavailable(error.to_string()))?;
         match self.wait(ticket, PROBE) {
@@ -146,7 +167,8 @@ impl Persistent<'_> {
     /// # Errors
     /// As [`Driver::publish`].
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
-        let ticket = self.driver.publish_unlisted(job)?;
+        let Driver { publisher, device, .. } = &mut *self.driver;
+        let ticket = publisher.publish(device.ring(), job)?;
         self.finished = self.finished.wrapping_add(1);
         Ok(ticket)
     }
@@ -161,7 +183,8 @@ impl Persistent<'_> {
         priority: Priority,
         items: &[WorkItem],
     ) -> Result<Window, PublisherError> {
-        let window = self.driver.publish_items_unlisted(tenant, priority, items)?;
+        let Driver { publisher, device, .. } = &mut *self.driver;
+        let window = publisher.publish_items(device.ring(), tenant, priority, items)?;
         self.finished = self.finished.wrapping_add(window.slots);
         Ok(window)
     }
@@ -178,7 +201,8 @@ impl Persistent<'_> {
         items: &[(u32, &[u32])],
         tag: u32,
     ) -> Result<Batch, PublisherError> {
-        let batch = self.driver.publish_batch_unlisted(tenant, priority, items, tag)?;
+        let Driver { publisher, device, .. } = &mut *self.driver;
+        let batch = publisher.publish_batch(device.ring(), tenant, priority, items, tag)?;
         self.finished = self.finished.wrapping_add(batch.window.slots);
         Ok(batch)
     }
@@ -222,7 +246,7 @@ impl Persistent<'_> {
             (finished == kernel.finished).then_some(faults)
         })?;
         if faults == self.faults {
-            self.driver.all_done();
+            self.driver.publisher.all_done();
         }
         self.faults = faults;
         Ok(())
@@ -258,7 +282,7 @@ impl Persistent<'_> {
     /// # Errors
     /// [`PersistError::Backend`] when it is gone.
     pub fn slices(&self) -> Result<Slices, PersistError> {
-        self.driver.persisting()
+        self.driver.device.backend.persisting()
     }
 
     /// Stops the kernel, after the jobs that it is running. What it has not claimed stays

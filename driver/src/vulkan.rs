@@ -17,6 +17,6 @@ mod timeline;
 pub(crate) use device::Device;
 pub(crate) use memory::{Allocation, Placement, Usage};
 pub(crate) use pipelines::Pipelines;
-pub(crate) use recording::{DISPATCH_WORDS, RUN_STRIDE, RUNS, Recording};
+pub(crate) use recording::{DISPATCH_WORDS, RUNS, Recording};
 pub(crate) use spirv::compile;
 pub(crate) use timeline::Timeline;

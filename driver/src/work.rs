@@ -24,8 +24,8 @@ impl WorkList {
     }
 
     pub(crate) fn push(&mut self, slot: u32, level: Priority, is_fence: bool) {
-        let entry = level.level() << Kernel::ENTRY_LEVEL_SHIFT | slot;
-        if is_fence { &mut self.fences } else { &mut self.levels[level as usize] }.push(entry);
+        let list = if is_fence { &mut self.fences } else { &mut self.levels[level as usize] };
+        list.push(entry_of(slot, level));
     }
 
     /// Each level's entries once and in ascending order, the order of the serial geometry.
@@ -65,6 +65,11 @@ impl WorkList {
     pub(crate) fn clear(&mut self) {
         self.retain(|_| false);
     }
+}
+
+/// The entry of a slot at its level.
+pub(crate) fn entry_of(slot: u32, level: Priority) -> u32 {
+    level.level() << Kernel::ENTRY_LEVEL_SHIFT | slot
 }
 
 /// The slot of an entry.

@@ -1,7 +1,7 @@
 //! The loop that a good user of safe wgpu writes: resident buffers, one bind group, one encoder
 //! and one submission a turn, one write of the slots, and a readback of the statuses.
 
-use super::{Turn, items, observables};
+use super::{Turn, items, observables, wgpu_pipeline};
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::partition::Partitions;
 use slipring_core::ring::{Ring, WorkItem};
@@ -81,19 +81,7 @@ impl Safe {
             layout: &layout,
             entries: &bound,
         });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: None,
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some(Kernel::DRAIN),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
-            cache: None,
-        });
+        let pipeline = wgpu_pipeline(&device, &layout, &module, Kernel::DRAIN);
         let [_, ring, ..] = row;
         let [_, host_ring, ..] = words;
         let items = items(jobs);

@@ -2,14 +2,14 @@
 //! readback mean what they mean on a GPU.
 
 use super::{Backend, BackendError, BackendInfo, Cost, Drain};
-use crate::host_row::HostRow;
+use crate::host_row::{HostRow, load_words, store_words};
 use crate::kernel::{CpuHandler, Handler, Kernel};
 use crate::open::OpenError;
 use crate::work::{level_of, slot_of};
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::twin::{Call, Twin};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 pub(crate) struct Cpu {
     host: HostRow,
@@ -97,16 +97,12 @@ impl Backend for Cpu {
     }
 
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
-        for (copy, word) in self.workspace[first..].iter().zip(words) {
-            copy.store(*word, Ordering::Relaxed);
-        }
+        store_words(&self.workspace, first, words.iter().copied());
         Ok(())
     }
 
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
-        for (copy, word) in words.iter_mut().zip(&self.workspace[first..]) {
-            *copy = word.load(Ordering::Relaxed);
-        }
+        load_words(&self.workspace, first, words);
         Ok(())
     }
 }

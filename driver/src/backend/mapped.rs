@@ -7,14 +7,14 @@ use super::plan::{Plan, Run};
 use super::staging::{STAGING_WORDS, Staging};
 use super::{Backend, BackendError, BackendInfo, Cost, Drain, Options, WARM_UP_TIMEOUT};
 use crate::gpu::{Gpu, Needs};
-use crate::host_row::HostRow;
+use crate::host_row::{HostRow, load_words, store_words};
 use crate::kernel::{Entry, Kernel, StayLimits};
 use crate::open::OpenError;
 use crate::persistent::{PersistError, Slices};
 use crate::vulkan::{
-    Allocation, DISPATCH_WORDS, Device, Pipelines, Placement, RUN_STRIDE, RUNS, Recording,
-    Timeline, Usage,
+    Allocation, DISPATCH_WORDS, Device, Pipelines, Placement, RUNS, Recording, Timeline, Usage,
 };
+use crate::work::entry_of;
 use slipring_core::control;
 use slipring_core::layout::Buffer;
 use slipring_core::partition::Partitions;
@@ -22,7 +22,7 @@ use slipring_core::slot::Priority;
 use stay::Stay;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) struct Mapped {
@@ -74,7 +74,8 @@ impl Mapped {
         let workspace = allocate(workspace_words, Usage::Storage, Placement::Gpu)?;
         let slots = geometry.slots() as usize;
         let work = allocate(slots, Usage::Storage, Placement::HostWrites)?;
-        let run_params = allocate(RUNS * RUN_STRIDE / 4, Usage::Uniform, Placement::HostWrites)?;
+        let run_params =
+            allocate(RUNS * Kernel::RUN_STRIDE / 4, Usage::Uniform, Placement::HostWrites)?;
         let arguments = allocate(RUNS * DISPATCH_WORDS, Usage::Indirect, Placement::HostWrites)?;
 
         let [control, ring, debug_log, io_queue] = &row;
@@ -104,10 +105,7 @@ impl Mapped {
         // first drain has a timeout.
         store(&arguments, 0, [1; RUNS * DISPATCH_WORDS].into_iter());
         timeline.submit(recording.of_runs(1, true))?;
-        if !timeline.wait(WARM_UP_TIMEOUT)? {
-            let timeout_ms = WARM_UP_TIMEOUT.as_millis() as u64;
-            return Err(BackendError::Timeout { timeout_ms }.into());
-        }
+        timeline.wait(WARM_UP_TIMEOUT)?;
         let info = BackendInfo {
             backend: "mapped",
             adapter: gpu.info().name.clone(),
@@ -141,20 +139,14 @@ impl Mapped {
         })
     }
 
-    /// The error of a call after which the drain may have run: a loss, and it lasts.
-    fn lose(&self, error: BackendError) -> BackendError {
-        let lost = self.gpu.lose(error.to_string());
-        if matches!(error, BackendError::Timeout { .. }) { error } else { lost }
+    fn wait(&self) -> Result<(), BackendError> {
+        self.timeline.wait(self.timeout).map_err(|error| self.gpu.lose_by(error))
     }
 
-    fn wait(&self) -> Result<(), BackendError> {
-        match self.timeline.wait(self.timeout) {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let timeout_ms = self.timeout.as_millis() as u64;
-                Err(self.lose(BackendError::Timeout { timeout_ms }))
-            }
-            Err(error) => Err(self.lose(error)),
+    /// Has wgpu submit what it holds of writes to the workspace.
+    fn flush_writes(&mut self) {
+        if std::mem::take(&mut self.has_pending_writes) {
+            self.gpu.start([]);
         }
     }
 
@@ -167,7 +159,7 @@ impl Mapped {
     fn submit(&mut self, runs: Range<usize>) -> Result<(), BackendError> {
         let runs = &self.plan.runs()[runs];
         for (index, run) in runs.iter().enumerate() {
-            store(&self.run_params, index * RUN_STRIDE / 4, run.params().into_iter());
+            store(&self.run_params, index * Kernel::RUN_STRIDE / 4, run.params().into_iter());
             store(&self.arguments, index * DISPATCH_WORDS, [run.groups(), 1, 1].into_iter());
         }
         let fences = runs.iter().filter(|run| run.entry == Entry::Fence).count();
@@ -178,10 +170,7 @@ impl Mapped {
 
 /// Writes words of an allocation that the host sees.
 fn store(allocation: &Allocation, first: usize, words: impl Iterator<Item = u32>) {
-    let mapped = allocation.mapped().unwrap_or(&[]);
-    for (copy, word) in mapped.iter().skip(first).zip(words) {
-        copy.store(word, Ordering::Relaxed);
-    }
+    store_words(allocation.mapped().unwrap_or(&[]), first, words);
 }
 
 /// The runs from `start` on that go in one submission: those of slots, then one of fences.
@@ -211,9 +200,7 @@ impl Backend for Mapped {
             let message = "a kernel stays on; stop it first".to_owned();
             return Err(BackendError::Refused { message });
         }
-        if std::mem::take(&mut self.has_pending_writes) {
-            self.gpu.start([]);
-        }
+        self.flush_writes();
         self.write_work(drain);
         self.plan.make(drain.work);
         let mut cost = Cost::default();
@@ -228,7 +215,7 @@ impl Backend for Mapped {
             start = runs.end;
             self.submit(runs).map_err(|error| match is_first && !error.is_lost() {
                 true => error,
-                false => self.lose(error),
+                false => self.gpu.lose_by(error),
             })?;
             cost.sync_points += 1;
         }
@@ -246,17 +233,15 @@ impl Backend for Mapped {
         if self.host.words(Buffer::Control)[control::word::SHUTDOWN].load(Ordering::Relaxed) != 0 {
             return Err(PersistError::Unavailable { reason: "the row is shut down".to_owned() });
         }
-        if std::mem::take(&mut self.has_pending_writes) {
-            self.gpu.start([]);
-        }
+        self.flush_writes();
         let stay = self.stay.as_mut().map_err(|reason| reason.clone())?;
         if stay.is_running() {
             return Err(PersistError::Twice);
         }
         let slots = levels.slots();
-        let entries = Priority::ALL.into_iter().flat_map(|level| {
-            levels.range(level).map(move |slot| level.level() << Kernel::ENTRY_LEVEL_SHIFT | slot)
-        });
+        let entries = Priority::ALL
+            .into_iter()
+            .flat_map(|level| levels.range(level).map(move |slot| entry_of(slot, level)));
         store(&self.work, 0, entries);
         let run_params = Arc::clone(&self.run_params);
         stay.start(move |limits| {
@@ -298,10 +283,7 @@ impl Backend for Mapped {
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
         self.gpu.check()?;
         let Some(staging) = &self.staging else {
-            let mapped: &[AtomicU32] = self.workspace.mapped().unwrap_or(&[]);
-            for (copy, word) in words.iter_mut().zip(mapped.iter().skip(first)) {
-                *copy = word.load(Ordering::Relaxed);
-            }
+            load_words(self.workspace.mapped().unwrap_or(&[]), first, words);
             return Ok(());
         };
         staging.read_buffer(&self.gpu, &self.workspace_import, first, words, self.timeout)

@@ -16,10 +16,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use upload::{Target, Upload};
 
-/// Bytes from one run's parameters to the next: wgpu's least alignment of a dynamic offset.
-const RUN_STRIDE: usize = 256;
 /// Runs of one submission. Only a serial drain, or a drain of very many fences, has more.
 const RUNS: usize = 1024;
+
 pub(crate) struct Portable {
     host: HostRow,
     gpu: Gpu,
@@ -44,7 +43,7 @@ impl Portable {
         let Options { geometry, workspace_words, .. } = *options;
         let row_words: usize = Buffer::ALL.iter().map(|&buffer| geometry.words(buffer)).sum();
         let slots = geometry.slots() as usize;
-        let params_words = RUNS * RUN_STRIDE / 4;
+        let params_words = RUNS * Kernel::RUN_STRIDE / 4;
         let upload_words = row_words + slots + params_words;
         let staging_words = row_words.max(STAGING_WORDS);
         let bound = Buffer::ALL.map(|buffer| geometry.words(buffer)).into_iter();
@@ -118,9 +117,10 @@ impl Portable {
     }
 
     fn gather_run_params(&mut self, runs: Range<usize>) {
-        let padding = std::iter::repeat_n(0, RUN_STRIDE / 4 - 6);
-        let runs = self.plan.runs()[runs].iter();
-        let params = runs.flat_map(|run| run.params().into_iter().chain(padding.clone()));
+        let params = self.plan.runs()[runs].iter().flat_map(|run| {
+            let params = run.params();
+            params.into_iter().chain(std::iter::repeat_n(0, Kernel::RUN_STRIDE / 4 - params.len()))
+        });
         self.upload.add(Target::RunParams, params);
     }
 
@@ -146,7 +146,7 @@ impl Portable {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for (index, run) in self.plan.runs()[runs].iter().enumerate() {
             pass.set_pipeline(&self.pipelines[run.entry as usize]);
-            pass.set_bind_group(0, &self.bind_group, &[(index * RUN_STRIDE) as u32]);
+            pass.set_bind_group(0, &self.bind_group, &[(index * Kernel::RUN_STRIDE) as u32]);
             pass.dispatch_workgroups(run.groups(), 1, 1);
         }
     }

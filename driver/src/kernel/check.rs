@@ -4,7 +4,7 @@ use super::error::{Declaration, KernelError, Place};
 use super::handler::Handler;
 use super::loops::{LoopCounter, Loops};
 use super::source::Source;
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Span, Statement, Type};
 
 /// A kernel with one user file, to check that file by itself.
@@ -16,7 +16,7 @@ pub(crate) struct File<'a> {
 
 impl<'a> File<'a> {
     pub(crate) fn parse(source: &'a Source, name: &'a str) -> Result<Self, KernelError> {
-        let module = parse(source).map_err(|error| hidden(error, source))?;
+        let (module, _) = parse(source).map_err(|error| hidden(error, source))?;
         let file = Self { source, module, name };
         file.check_declarations()?;
         file.check_functions()?;
@@ -200,13 +200,13 @@ impl<'a> File<'a> {
 }
 
 /// Parses and validates.
-pub(crate) fn parse(source: &Source) -> Result<Module, KernelError> {
+pub(crate) fn parse(source: &Source) -> Result<(Module, ModuleInfo), KernelError> {
     let module =
         naga::front::wgsl::parse_str(source.text()).map_err(|error| parse_error(source, &error))?;
-    Validator::new(ValidationFlags::all(), Capabilities::default())
+    let info = Validator::new(ValidationFlags::all(), Capabilities::default())
         .validate(&module)
         .map_err(|error| validation_error(source, &error))?;
-    Ok(module)
+    Ok((module, info))
 }
 
 /// Every statement, outer ones first.

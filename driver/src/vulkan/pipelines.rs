@@ -125,7 +125,7 @@ impl Pipelines {
     }
 
     fn make_pipeline(&self, kernel: &Kernel, entry: &str) -> Result<vk::Pipeline, BackendError> {
-        let code = spirv::compile(kernel.module(), entry);
+        let code = spirv::compile(kernel, entry);
         let code = code.map_err(|message| BackendError::Refused { message })?;
         let raw = self.device.raw();
         let description = vk::ShaderModuleCreateInfo::default().code(&code);

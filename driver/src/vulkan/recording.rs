@@ -4,14 +4,12 @@ use super::device::{Device, failed};
 use super::memory::Allocation;
 use super::pipelines::Pipelines;
 use crate::backend::BackendError;
-use crate::kernel::Entry;
+use crate::kernel::{Entry, Kernel};
 use ash::vk;
 use std::sync::Arc;
 
 /// Runs of one submission: one a level and segment, and the fences. More make a second one.
 pub(crate) const RUNS: usize = 16;
-/// Bytes from one run's parameters to the next: no device asks for more.
-pub(crate) const RUN_STRIDE: usize = 256;
 /// Words of one indirect dispatch's arguments.
 pub(crate) const DISPATCH_WORDS: usize = 3;
 
@@ -135,7 +133,7 @@ impl Recording {
             }
             let (compute, layout) = (vk::PipelineBindPoint::COMPUTE, pipelines.layout());
             let (pipeline, set) = (pipelines.pipeline(entry), pipelines.set());
-            let (params, arguments_at) = (run * RUN_STRIDE, run * DISPATCH_WORDS * 4);
+            let (params, arguments_at) = (run * Kernel::RUN_STRIDE, run * DISPATCH_WORDS * 4);
             // SAFETY: pipeline, layout, set and arguments are of this device and outlive the
             // commands, since one value owns them all; the offsets lie within the buffers, which
             // have RUNS entries. The pipeline was asked for.

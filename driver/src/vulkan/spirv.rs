@@ -3,17 +3,13 @@
 use crate::kernel::{Kernel, binding};
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
-use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::collections::HashSet;
 
 /// Compiles one entry point.
 ///
 /// # Errors
-/// What naga says; for a kernel that was built it says nothing.
-pub(crate) fn compile(module: &naga::Module, entry: &str) -> Result<Vec<u32>, String> {
-    let info = Validator::new(ValidationFlags::all(), Capabilities::default())
-        .validate(module)
-        .map_err(|error| error.to_string())?;
+/// What naga says; for an entry point that there is it says nothing.
+pub(crate) fn compile(kernel: &Kernel, entry: &str) -> Result<Vec<u32>, String> {
     let options = spv::Options {
         lang_version: (1, 3),
         flags: spv::WriterFlags::empty(),
@@ -30,7 +26,8 @@ pub(crate) fn compile(module: &naga::Module, entry: &str) -> Result<Vec<u32>, St
         shader_stage: naga::ShaderStage::Compute,
         entry_point: entry.to_owned(),
     };
-    let words = spv::write_vec(module, &info, &options, Some(&pipeline));
+    let (module, info) = (kernel.module(), kernel.module_info());
+    let words = spv::write_vec(module, info, &options, Some(&pipeline));
     let mut words = words.map_err(|error| error.to_string())?;
     if [Kernel::PERSIST, Kernel::PERSIST_NARROW].contains(&entry) {
         order_atomics(&mut words);
@@ -107,7 +104,7 @@ mod tests {
     /// ring and the IO queue, and those of all others together.
     fn semantics(entry: &str) -> ([BTreeSet<u32>; 4], BTreeSet<u32>) {
         let kernel = Kernel::builder().build().unwrap();
-        let words = compile(kernel.module(), entry).unwrap();
+        let words = compile(&kernel, entry).unwrap();
         let (mut constants, mut bases) = (HashMap::new(), HashMap::new());
         let (mut shared, mut others) = (<[BTreeSet<u32>; 4]>::default(), BTreeSet::new());
         let mut at = HEADER_WORDS;

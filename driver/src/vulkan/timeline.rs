@@ -50,17 +50,17 @@ impl Timeline {
         Ok(())
     }
 
-    /// Waits for everything submitted here; `false` when that takes longer than `timeout`.
+    /// Waits for everything submitted here.
     ///
     /// It looks all the time at first: to sleep and be woken takes longer than most drains. Where
     /// the GPU is a CPU, it needs the core.
-    pub(crate) fn wait(&self, timeout: Duration) -> Result<bool, BackendError> {
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<(), BackendError> {
         let start = Instant::now();
         while !self.device.is_cpu() && start.elapsed() < SPIN.min(timeout) {
             // SAFETY: the semaphore is alive.
             let reached = unsafe { self.device.raw().get_semaphore_counter_value(self.semaphore) };
             if reached.map_err(failed("vkGetSemaphoreCounterValue"))? >= self.submitted {
-                return Ok(true);
+                return Ok(());
             }
             std::hint::spin_loop();
         }
@@ -72,15 +72,15 @@ impl Timeline {
         self.submitted
     }
 
-    /// Waits for submission `number`, from 1 on; `false` when that takes longer than `timeout`.
-    pub(crate) fn wait_for(&self, number: u64, timeout: Duration) -> Result<bool, BackendError> {
+    /// Waits for submission `number`, from 1 on.
+    pub(crate) fn wait_for(&self, number: u64, timeout: Duration) -> Result<(), BackendError> {
         let (semaphores, values) = ([self.semaphore], [number]);
         let wait = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         // SAFETY: the semaphore is alive, and a submission will signal the value.
         match unsafe { self.device.raw().wait_semaphores(&wait, timeout_ns) } {
-            Ok(()) => Ok(true),
-            Err(vk::Result::TIMEOUT) => Ok(false),
+            Ok(()) => Ok(()),
+            Err(vk::Result::TIMEOUT) => Err(BackendError::timeout(timeout)),
             Err(error) => Err(failed("vkWaitSemaphores")(error)),
         }
     }

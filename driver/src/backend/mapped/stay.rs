@@ -172,8 +172,8 @@ impl Submitter {
                 self.timeline.submit(self.commands[(number % 2) as usize])?;
             }
             let ended = number - 1;
-            if ended > 0 && !self.timeline.wait_for(ended, self.timeout)? {
-                return Err(BackendError::Timeout { timeout_ms: self.timeout.as_millis() as u64 });
+            if ended > 0 {
+                self.timeline.wait_for(ended, self.timeout)?;
             }
             let now = Instant::now();
             if ended > 0 {
