@@ -11,7 +11,7 @@ impl Driver {
     /// Publishes a job; the next dispatch runs it.
     ///
     /// # Errors
-    /// As [`Publisher::publish`].
+    /// As [`slipring_core::publisher::Publisher::publish`].
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
         let ticket = self.publisher.publish(self.device.ring(), job)?;
         self.enlist(ticket.slot, job.priority, job.opcode);
@@ -22,7 +22,7 @@ impl Driver {
     /// observable 0.
     ///
     /// # Errors
-    /// As [`Publisher::publish_batch`].
+    /// As [`slipring_core::publisher::Publisher::publish_batch`].
     pub fn publish_batch(
         &mut self,
         tenant: u32,
@@ -40,7 +40,7 @@ impl Driver {
     /// Publishes work items side by side, all or none.
     ///
     /// # Errors
-    /// As [`Publisher::publish_items`].
+    /// As [`slipring_core::publisher::Publisher::publish_items`].
     pub fn publish_items(
         &mut self,
         tenant: u32,
