@@ -11,11 +11,14 @@ pub(crate) use mapped::Mapped;
 pub(crate) use portable::Portable;
 
 use crate::host_row::HostRow;
+use crate::open::{BackendChoice, OpenError};
 use crate::persistent::{PersistError, Slices};
+use crate::storage::Storage;
 use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::partition::Partitions;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a backend could not do what was asked.
@@ -78,19 +81,28 @@ pub enum LaneOrder {
 /// second for the built-in kernel, and many for one of hundreds of handlers.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a row on a GPU is made of.
+/// What a device and its rows are made of; a row of a device that is open already takes from it
+/// only what is a row's.
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) geometry: Geometry,
-    pub(crate) workspace_words: usize,
     pub(crate) order: LaneOrder,
     pub(crate) validation: bool,
-    pub(crate) timeout: Duration,
     /// How long a submission of a kernel that stays on may last, if one is wanted.
     pub(crate) slice: Option<Duration>,
+    // A row's.
+    pub(crate) geometry: Geometry,
+    pub(crate) workspace_words: usize,
+    pub(crate) timeout: Duration,
+    /// Drains that may be in flight at once, at least 1.
+    pub(crate) in_flight: usize,
+    /// Where the host's row is to lie.
+    pub(crate) storage: Option<Storage>,
 }
 
 /// One drain, as a backend sees it.
 pub(crate) struct Drain<'a> {
+    /// Which of the row's flights it is: its work list and parameters are its own.
+    pub(crate) flight: usize,
     /// Word ranges that the device must get first.
     pub(crate) uploads: &'a [(Buffer, Range<usize>)],
     /// Slots to look at, each level ascending.
@@ -109,8 +121,69 @@ pub(crate) struct Cost {
     pub(crate) sync_points: u32,
 }
 
-/// One row's kernel and its memory. Any call may say that the device is lost.
-pub(crate) trait Backend: Send {
+impl Cost {
+    /// The cost of what a drain has run of its plan, and copied.
+    fn of(runs: &[plan::Run], uploaded_bytes: u64, readback_bytes: u64) -> Self {
+        let lanes = runs.iter().map(|run| run.lanes()).sum();
+        Self { uploaded_bytes, readback_bytes, launches: runs.len() as u32, lanes, sync_points: 0 }
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.uploaded_bytes += other.uploaded_bytes;
+        self.readback_bytes += other.readback_bytes;
+        self.launches += other.launches;
+        self.lanes += other.lanes;
+        self.sync_points += other.sync_points;
+    }
+}
+
+/// Commands of one submission, of any number of rows.
+#[derive(Default)]
+pub(crate) struct Batch {
+    raw: Vec<ash::vk::CommandBuffer>,
+    wgpu: Vec<wgpu::CommandBuffer>,
+}
+
+impl Batch {
+    pub(crate) fn clear(&mut self) {
+        self.raw.clear();
+        self.wgpu.clear();
+    }
+}
+
+/// What to wait for.
+#[derive(Clone, Debug)]
+pub(crate) enum Submission {
+    /// It has ended, as all do on the CPU.
+    Ended,
+    /// A number of the timeline's.
+    Timeline(u64),
+    Wgpu(wgpu::SubmissionIndex),
+}
+
+/// An open device with its kernel. Any call may say that the device is lost.
+pub(crate) trait Backend: Send + Sync {
+    /// What has to be chosen to get the like of it again.
+    fn choice(&self) -> BackendChoice;
+
+    /// Creates everything that a row will ever need; its words are all zero.
+    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError>;
+
+    /// Submits what was staged. When the device refuses, nothing of it has run.
+    fn submit(&self, batch: &mut Batch) -> Result<Submission, BackendError>;
+
+    /// Whether a submission has ended; never waits.
+    fn is_finished(&self, submission: &Submission) -> Result<bool, BackendError>;
+
+    /// Waits for a submission, without a lock that anybody needs.
+    fn wait(&self, submission: &Submission, timeout: Duration) -> Result<(), BackendError>;
+
+    /// The error of a call after which what was submitted may have run: a loss, and it lasts.
+    fn lose_by(&self, error: BackendError) -> BackendError;
+}
+
+/// One row on a device. Any call may say that the device is lost.
+pub(crate) trait Resident: Send {
     fn info(&self) -> &BackendInfo;
 
     /// The row that the host publishes into and looks at: the source of uploads, the target of
@@ -122,13 +195,26 @@ pub(crate) trait Backend: Send {
         false
     }
 
-    /// Uploads and starts a drain. When the device refuses, nothing has run.
-    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError>;
+    /// Gets a drain ready to go with the batch's submission, from run `first` of its plan on; says
+    /// what that costs, and from which run on the rest has to go in another submission, after this
+    /// one has ended.
+    fn stage(
+        &mut self,
+        drain: &Drain<'_>,
+        first: usize,
+        batch: &mut Batch,
+    ) -> Result<(Cost, Option<usize>), BackendError>;
 
-    /// Waits for the drain that was started and reads back. On success the host's row is the
-    /// device's in every range of the readback; on failure it is unchanged, and the drain may
-    /// have run.
-    fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError>;
+    /// Says that what was staged for a flight was submitted.
+    fn submitted(&mut self, flight: usize, submission: &Submission);
+
+    /// Waits for a flight and reads back. On success the host's row is the device's in every range
+    /// of the readback; on failure it is unchanged, and the drain may have run.
+    fn finish(
+        &mut self,
+        flight: usize,
+        readback: &[(Buffer, Range<usize>)],
+    ) -> Result<(), BackendError>;
 
     /// Starts a kernel that stays on over all slots, each with its level.
     fn persist(&mut self, _levels: &Partitions) -> Result<(), PersistError> {

@@ -1,52 +1,104 @@
 //! The row on both sides: what the host writes and reads, and the device that runs it.
 
-use crate::backend::{Backend, BackendError, Cost, Drain};
+use crate::backend::{Backend, BackendError, Batch, Cost, Drain, Resident, Submission};
 use crate::dirty::{Dirty, Unit};
 use crate::driver::DriverError;
 use crate::host_row::HostRow;
+use crate::open::Opened;
 use crate::readback::Readback;
 use crate::recovery::Mirror;
+use crate::shared::{Shared, is_same};
 use crate::work::{WorkList, runs};
 use slipring_core::layout::Buffer;
 use slipring_core::ring::Ring;
 use slipring_core::slot::WORDS;
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub(crate) struct Device {
-    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) resident: Box<dyn Resident>,
+    timeout: Duration,
     dirty: Dirty,
     mirror: Option<Mirror>,
-    /// Whether the backend only stands in for one that was lost.
+    /// Whether the resident row only stands in for one that was lost.
     is_lost: bool,
     /// Devices replaced since the last drain that finished.
     recovered: u32,
-    /// Drops a device that may be busy still.
+    /// Drops a row of a device that may be busy still.
     dropping: Option<JoinHandle<()>>,
     listed: Vec<u32>,
+    /// Drains in flight, oldest first.
+    flights: VecDeque<Flight>,
+    spare: Vec<Flight>,
+    batch: Batch,
+}
+
+/// A drain on its way.
+pub(crate) struct Flight {
+    pub(crate) work: WorkList,
+    pub(crate) cost: Cost,
+    /// From its submission until it was seen to have ended.
+    pub(crate) latency: Duration,
+    /// Which of the resident row's flights it is.
+    index: usize,
+    wanted: Readback,
+    uses_io: bool,
     readback: Vec<(Buffer, Range<usize>)>,
+    /// The first run that was not submitted.
+    rest: Option<usize>,
+    submission: Submission,
+    started: Instant,
 }
 
 impl Device {
-    /// A fresh row's; with a mirror, one that is replaced when it is lost.
-    pub(crate) fn new(backend: Box<dyn Backend>, mirror: Option<Mirror>) -> Self {
-        let geometry = backend.host().geometry();
+    /// A fresh row's; with a mirror, one whose device is replaced when it is lost. Each work list
+    /// makes a flight.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        (backend, resident): Opened,
+        mirror: Option<Mirror>,
+        timeout: Duration,
+        work: Vec<WorkList>,
+    ) -> Self {
+        let geometry = resident.host().geometry();
+        let flight = |(index, work)| Flight {
+            work,
+            cost: Cost::default(),
+            latency: Duration::ZERO,
+            index,
+            wanted: Readback::none(),
+            uses_io: false,
+            readback: Vec::new(),
+            rest: None,
+            submission: Submission::Ended,
+            started: Instant::now(),
+        };
         Self {
+            shared,
             backend,
+            resident,
+            timeout,
             dirty: Dirty::new(geometry),
             mirror,
             is_lost: false,
             recovered: 0,
             dropping: None,
             listed: Vec::with_capacity(geometry.slots() as usize),
-            readback: Vec::new(),
+            flights: VecDeque::with_capacity(work.len()),
+            spare: work.into_iter().enumerate().map(flight).collect(),
+            batch: Batch::default(),
         }
     }
 
     /// The host's row.
     pub(crate) fn host(&self) -> &HostRow {
-        self.backend.host()
+        self.resident.host()
     }
 
     /// The ring of the host's row.
@@ -70,60 +122,117 @@ impl Device {
         }
     }
 
-    /// Runs a drain, brings `readback` home, and says how many devices were replaced since the last
-    /// one that finished.
-    pub(crate) fn drain(
-        &mut self,
-        work: &WorkList,
-        readback: &Readback,
-        uses_io: bool,
-    ) -> Result<(Cost, u32), DriverError> {
-        let cost = self.call(|device| device.drain_once(work, readback, uses_io))?;
-        self.dirty.clear();
-        if let Some(mirror) = &mut self.mirror {
-            mirror.take_results(self.backend.host(), work.slots());
-        }
-        Ok((cost, std::mem::take(&mut self.recovered)))
+    /// Drains that may be in flight at once.
+    pub(crate) fn most_flights(&self) -> usize {
+        self.flights.len() + self.spare.len()
     }
 
-    fn drain_once(
-        &mut self,
-        work: &WorkList,
-        readback: &Readback,
-        uses_io: bool,
-    ) -> Result<Cost, BackendError> {
-        self.readback.clear();
+    pub(crate) fn flights(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Has a drain of `work`, which is empty then, wait to be submitted; says whether there was a
+    /// flight left.
+    pub(crate) fn begin(&mut self, work: &mut WorkList, wanted: &Readback, uses_io: bool) -> bool {
+        let Some(mut flight) = self.spare.pop() else { return false };
+        std::mem::swap(&mut flight.work, work);
+        flight.wanted.clone_from(wanted);
+        (flight.uses_io, flight.rest, flight.cost) = (uses_io, Some(0), Cost::default());
+        self.flights.push_back(flight);
+        true
+    }
+
+    /// Takes back every drain that was begun.
+    pub(crate) fn cancel(&mut self, work: &mut WorkList) {
+        while let Some(mut flight) = self.flights.pop_front() {
+            work.append(&mut flight.work);
+            self.spare.push(flight);
+        }
+    }
+
+    /// Gives back a flight whose results were taken.
+    pub(crate) fn reuse(&mut self, mut flight: Flight) {
+        flight.work.clear();
+        self.spare.push(flight);
+    }
+
+    /// Stages more of the first drain that was not submitted wholly.
+    fn stage(&mut self, batch: &mut Batch) -> Result<(), BackendError> {
+        let waiting = self.flights.iter_mut().find(|flight| flight.rest.is_some());
+        let Some(Flight { rest, index, work, readback, cost, wanted, uses_io, .. }) = waiting
+        else {
+            return Ok(());
+        };
+        let Some(first) = *rest else { return Ok(()) };
         let mut uploads = &[][..];
-        if !self.backend.shares_row() {
-            let geometry = self.backend.host().geometry();
-            match self.mirror {
-                None => self.list_readback(work, readback, uses_io),
-                Some(_) => self.list_readback(work, &readback.with_changes(geometry), uses_io),
+        if !self.resident.shares_row() {
+            if first == 0 {
+                let geometry = self.resident.host().geometry();
+                readback.clear();
+                match self.mirror {
+                    None => wanted.extend(geometry, *uses_io, readback),
+                    Some(_) => wanted.with_changes(geometry).extend(geometry, *uses_io, readback),
+                }
+                if !wanted.whole_ring() {
+                    list_slots(work, &mut self.listed, readback);
+                }
             }
             uploads = self.dirty.uploads();
         }
-        let cost = self.backend.start(&Drain { uploads, work, readback: &self.readback })?;
-        self.backend.finish(&self.readback)?;
-        if let Some(mirror) = &mut self.mirror {
-            mirror.read_workspace(&mut *self.backend)?;
-        }
-        Ok(cost)
+        let drain = Drain { flight: *index, uploads, work, readback };
+        let (staged, next) = self.resident.stage(&drain, first, batch)?;
+        cost.add(staged);
+        *rest = next;
+        Ok(())
     }
 
-    /// The words to bring home: the control words and the slots looked at, always, since the
-    /// driver needs them itself; then what the caller asked for.
-    fn list_readback(&mut self, work: &WorkList, readback: &Readback, uses_io: bool) {
-        readback.extend(self.backend.host().geometry(), uses_io, &mut self.readback);
-        if readback.whole_ring() {
-            return;
+    /// Notes that what was staged last was submitted; says whether its drain has more.
+    fn submitted(&mut self, submission: &Submission, is_first: bool) -> bool {
+        let is_staged = |flight: &&mut Flight| flight.rest != Some(0);
+        let Some(flight) = self.flights.iter_mut().rev().find(is_staged) else { return false };
+        self.resident.submitted(flight.index, submission);
+        if is_first {
+            flight.started = Instant::now();
         }
-        self.listed.clear();
-        self.listed.extend(work.slots());
-        self.listed.sort_unstable();
-        let words = |(first, count): (u32, u32)| {
-            (Buffer::Ring, first as usize * WORDS..(first + count) as usize * WORDS)
-        };
-        self.readback.extend(runs(&self.listed).map(words));
+        flight.cost.sync_points += 1;
+        flight.submission = submission.clone();
+        self.dirty.clear();
+        flight.rest.is_some()
+    }
+
+    /// Whether the oldest drain has ended.
+    pub(crate) fn is_oldest_finished(&self) -> Result<bool, BackendError> {
+        match self.flights.front() {
+            Some(Flight { rest: None, submission, .. }) => self.backend.is_finished(submission),
+            _ => Ok(true),
+        }
+    }
+
+    /// What to wait for until the oldest drain has ended.
+    pub(crate) fn oldest_submission(&self) -> Submission {
+        self.flights.front().map_or(Submission::Ended, |flight| flight.submission.clone())
+    }
+
+    /// Waits for the oldest drain, which is submitted first if it was not, and takes over what it
+    /// has changed; says how many devices were replaced since the last one.
+    pub(crate) fn finish(&mut self, is_retry: bool) -> Result<(Flight, u32), DriverError> {
+        self.call(is_retry, |device| {
+            while device.flights.iter().any(|flight| flight.rest.is_some()) {
+                submit(&mut [&mut *device], |device| device)?;
+            }
+            let Some(flight) = device.flights.front() else { return Ok(()) };
+            device.resident.finish(flight.index, &flight.readback)?;
+            match &mut device.mirror {
+                None => Ok(()),
+                Some(mirror) => mirror.read_workspace(&mut *device.resident),
+            }
+        })?;
+        let mut flight = self.flights.pop_front().expect("begun by the caller");
+        flight.latency = flight.started.elapsed();
+        if let Some(mirror) = &mut self.mirror {
+            mirror.take_results(self.resident.host(), flight.work.slots());
+        }
+        Ok((flight, std::mem::take(&mut self.recovered)))
     }
 
     /// Writes workspace words; the range was checked.
@@ -132,7 +241,7 @@ impl Device {
         first: usize,
         words: &[u32],
     ) -> Result<(), DriverError> {
-        self.call(|device| device.backend.write_workspace(first, words))?;
+        self.call(false, |device| device.resident.write_workspace(first, words))?;
         if let Some(mirror) = &mut self.mirror {
             mirror.take_workspace(first, words);
         }
@@ -145,46 +254,61 @@ impl Device {
         first: usize,
         words: &mut [u32],
     ) -> Result<(), DriverError> {
-        self.call(|device| device.backend.read_workspace(first, words))
+        self.call(false, |device| device.resident.read_workspace(first, words))
     }
 
     /// Makes a call; once more on a new device, if this one is lost and to be replaced.
     fn call<T>(
         &mut self,
+        mut is_retry: bool,
         mut call: impl FnMut(&mut Self) -> Result<T, BackendError>,
     ) -> Result<T, DriverError> {
-        let mut is_retry = false;
         loop {
-            if let Some(mirror) = self.mirror.as_ref().filter(|_| self.is_lost) {
-                self.backend = mirror.rebuild()?;
-                self.dirty.everything();
-                self.is_lost = false;
-                self.recovered += 1;
-            }
+            self.renew()?;
             let error = match call(self) {
                 Err(error) if error.is_lost() => error,
                 result => return Ok(result?),
             };
-            self.lose(&error);
-            if !self.is_lost || std::mem::replace(&mut is_retry, true) {
+            if !self.lose(&error) || std::mem::replace(&mut is_retry, true) {
                 return Err(error.into());
             }
         }
     }
 
-    /// Drops a lost device, if it can be replaced.
-    fn lose(&mut self, error: &BackendError) {
-        let Some(mirror) = &self.mirror else { return };
+    /// Replaces a device that is lost, as a row beside this one may have found it to be.
+    pub(crate) fn renew(&mut self) -> Result<(), DriverError> {
+        let Some(mirror) = &self.mirror else { return Ok(()) };
+        if !self.is_lost {
+            if is_same(&self.shared.backend(), &self.backend) {
+                return Ok(());
+            }
+            self.lose(&BackendError::Lost { reason: "it was replaced".to_owned() });
+            return self.renew();
+        }
+        (self.backend, self.resident) = mirror.rebuild(&self.shared, &self.backend)?;
+        self.dirty.everything();
+        self.is_lost = false;
+        self.recovered += 1;
+        Ok(())
+    }
+
+    /// Drops the row of a lost device, and says so, if it can be replaced.
+    pub(crate) fn lose(&mut self, error: &BackendError) -> bool {
+        let Some(mirror) = &self.mirror else { return false };
         tracing::warn!(%error, "the device is replaced");
-        let stand_in = mirror.stand_in(self.backend.info());
-        let lost = std::mem::replace(&mut self.backend, stand_in);
+        let stand_in = mirror.stand_in(self.resident.info());
+        let lost = std::mem::replace(&mut self.resident, stand_in);
         self.is_lost = true;
+        for flight in &mut self.flights {
+            (flight.rest, flight.cost) = (Some(0), Cost::default());
+        }
         if matches!(error, BackendError::Timeout { .. }) {
             // It may be busy for long, and dropping it waits for that. One at a time.
             self.join_dropping();
             let thread = std::thread::Builder::new().name("slipring-drop".to_owned());
             self.dropping = thread.spawn(move || drop(lost)).ok();
         }
+        true
     }
 
     fn join_dropping(&mut self) {
@@ -198,5 +322,63 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         self.join_dropping();
+    }
+}
+
+/// The words of the slots that a drain looks at, which always come home, since the driver needs
+/// them itself.
+fn list_slots(work: &WorkList, listed: &mut Vec<u32>, readback: &mut Vec<(Buffer, Range<usize>)>) {
+    listed.clear();
+    listed.extend(work.slots());
+    listed.sort_unstable();
+    let words = |(first, count): (u32, u32)| {
+        (Buffer::Ring, first as usize * WORDS..(first + count) as usize * WORDS)
+    };
+    readback.extend(runs(listed).map(words));
+}
+
+/// Submits the next drain of each row, all on one device, as one submission; as several, one after
+/// the other, only where a drain has more runs than one submission takes. When the device refuses,
+/// nothing has run.
+pub(crate) fn submit<R>(
+    rows: &mut [R],
+    device: impl Fn(&mut R) -> &mut Device,
+) -> Result<(), BackendError> {
+    let Some(first) = rows.first_mut().map(&device) else { return Ok(()) };
+    let (backend, timeout) = (Arc::clone(&first.backend), first.timeout);
+    let mut batch = std::mem::take(&mut first.batch);
+    let submitted = submit_parts(rows, &device, &*backend, timeout, &mut batch);
+    batch.clear();
+    if let Some(first) = rows.first_mut().map(&device) {
+        first.batch = batch;
+    }
+    submitted
+}
+
+fn submit_parts<R>(
+    rows: &mut [R],
+    device: impl Fn(&mut R) -> &mut Device,
+    backend: &dyn Backend,
+    timeout: Duration,
+    batch: &mut Batch,
+) -> Result<(), BackendError> {
+    let mut is_first = true;
+    loop {
+        let staged = rows.iter_mut().try_for_each(|row| device(row).stage(batch));
+        let submission = staged.and_then(|()| backend.submit(batch));
+        let submission = submission.map_err(|error| match is_first || error.is_lost() {
+            true => error,
+            // Some of it may have run.
+            false => backend.lose_by(error),
+        })?;
+        let mut has_more = false;
+        for row in &mut *rows {
+            has_more |= device(row).submitted(&submission, is_first);
+        }
+        if !has_more {
+            return Ok(());
+        }
+        backend.wait(&submission, timeout)?;
+        is_first = false;
     }
 }

@@ -15,6 +15,7 @@ use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::{DriverBuilder, OpenError};
 use crate::readback::Readback;
+use crate::rows::dispatch_each;
 use crate::stats::Drained;
 use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
@@ -43,6 +44,12 @@ pub enum DriverError {
     /// Observables that the row does not have.
     #[error("observables {first}..{end} of {observables}")]
     ObservableRange { first: u32, end: u32, observables: u32 },
+    /// A row that is not on the first one's device.
+    #[error("row {row} is not on the device of row 0; open it with Driver::another_row")]
+    ForeignRow { row: usize },
+    /// As many drains are in flight as there may be.
+    #[error("{most} drains are in flight; take their results first")]
+    InFlight { most: usize },
     /// The device was lost, and none opened again. The next call that needs one tries anew.
     #[error("the device was lost, and did not open again in {attempts} attempts: {error}")]
     NotRecovered { attempts: u32, error: Box<OpenError> },
@@ -79,7 +86,7 @@ pub struct Driver {
 
 impl core::fmt::Debug for Driver {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let (geometry, backend) = (self.device.host().geometry(), self.device.backend.info());
+        let (geometry, backend) = (self.device.host().geometry(), self.device.resident.info());
         f.debug_struct("Driver")
             .field("geometry", &geometry)
             .field("backend", backend)
@@ -96,37 +103,39 @@ impl Driver {
     pub(crate) fn new(
         device: Device,
         publisher: Publisher<Vec<Entry>>,
+        work: WorkList,
         workspace_words: usize,
     ) -> Self {
-        Self {
-            device,
-            work: WorkList::new(publisher.partitions().sizes()),
-            publisher,
-            workspace_words,
-            uses_io: false,
-            prefetch_failures: 0,
-        }
+        Self { device, work, publisher, workspace_words, uses_io: false, prefetch_failures: 0 }
+    }
+
+    /// A builder of another row on this one's device, with its kernel, backend, lane order,
+    /// validation, timeout, slices and recovery, and a geometry, partitions, tenants, workspace,
+    /// storage and drains in flight of its own. (What the device was opened with stays, whatever
+    /// the builder is told.) See [`rows`](crate::rows).
+    pub fn another_row(&self, geometry: Geometry) -> DriverBuilder {
+        DriverBuilder::beside(&self.device.shared, geometry)
     }
 
     /// What runs the kernel, and why.
     pub fn backend(&self) -> &BackendInfo {
-        self.device.backend.info()
+        self.device.resident.info()
     }
 
     /// The GPU, for passes of the user's own; none on the twin. The driver does not see what
     /// such a pass writes to the row's buffers.
     pub fn gpu(&self) -> Option<&Gpu> {
-        self.device.backend.gpu()
+        self.device.resident.gpu()
     }
 
     /// The GPU's copy of a buffer, to bind in passes of the user's own; none on the twin.
     pub fn buffer(&self, buffer: Buffer) -> Option<&wgpu::Buffer> {
-        self.device.backend.buffer(buffer)
+        self.device.resident.buffer(buffer)
     }
 
     /// The GPU's workspace, to bind in passes of the user's own; none on the twin.
     pub fn workspace(&self) -> Option<&wgpu::Buffer> {
-        self.device.backend.workspace()
+        self.device.resident.workspace()
     }
 
     /// The row as the host knows it: as of the last drain, in what was read back.
@@ -190,15 +199,33 @@ impl Driver {
     /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if
     /// for the first time.
     pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
-        let geometry = self.device.host().geometry();
-        readback.check(geometry)?;
+        let mut result = Drained::default();
+        dispatch_each(&mut [self], readback, |drained| result = drained)?;
+        Ok(result)
+    }
+
+    /// Has a drain of all that is listed wait to be submitted.
+    pub(crate) fn begin(&mut self, readback: &Readback) -> Result<(), DriverError> {
         self.work.sort();
-        let (cost, recovered) = self.device.drain(&self.work, readback, self.uses_io)?;
+        match self.device.begin(&mut self.work, readback, self.uses_io) {
+            true => Ok(()),
+            false => Err(DriverError::InFlight { most: self.device.most_flights() }),
+        }
+    }
+
+    /// Takes back every drain that was begun.
+    pub(crate) fn cancel(&mut self) {
+        self.device.cancel(&mut self.work);
+    }
+
+    /// Waits for the oldest drain, and looks at what became of its slots.
+    pub(crate) fn finish_oldest(&mut self, is_retry: bool) -> Result<Drained, DriverError> {
+        let (mut flight, recovered) = self.device.finish(is_retry)?;
         let row = self.device.host().row();
-        let looked_at = self.work.len() as u32;
-        let mut drained = Drained { looked_at, recovered, ..Drained::of(cost) };
+        let (looked_at, latency) = (flight.work.len() as u32, flight.latency);
+        let mut drained = Drained { looked_at, latency, recovered, ..Drained::of(flight.cost) };
         // Every listed slot was unfinished before.
-        self.work.retain(|slot| match row.ring.state(slot) {
+        flight.work.retain(|slot| match row.ring.state(slot) {
             Some(State::Done) => {
                 drained.done += 1;
                 false
@@ -225,6 +252,8 @@ impl Driver {
             drained.waiting_io +=
                 io_slots.filter(|&io_slot| row.waiting_slot(io_slot).is_some()).count() as u32;
         }
+        self.work.append(&mut flight.work);
+        self.device.reuse(flight);
         Ok(drained)
     }
 

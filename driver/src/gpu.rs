@@ -19,14 +19,17 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// The limits to ask for: exactly what is used, nothing of graphics beyond the least.
-    fn limits(self) -> wgpu::Limits {
+    /// The limits to ask for: what is used, nothing of graphics beyond the least. Buffers may be
+    /// as large as the adapter allows, since rows are added later.
+    fn limits(self, adapter: &wgpu::Limits) -> wgpu::Limits {
         wgpu::Limits {
             max_storage_buffers_per_shader_stage: STORAGE_BUFFERS,
             max_compute_invocations_per_workgroup: WORKGROUP_LANES,
             max_compute_workgroup_size_x: WORKGROUP_LANES,
-            max_buffer_size: self.largest_buffer.max(1 << 20),
-            max_storage_buffer_binding_size: self.largest_binding.max(1 << 20),
+            max_buffer_size: self.largest_buffer.max(adapter.max_buffer_size),
+            max_storage_buffer_binding_size: self
+                .largest_binding
+                .max(adapter.max_storage_buffer_binding_size),
             ..wgpu::Limits::downlevel_defaults()
         }
     }
@@ -38,7 +41,8 @@ impl Needs {
             return Some("has no compute shaders".to_owned());
         }
         let mut unmet = None;
-        self.limits().check_limits_with_fail_fn(&adapter.limits(), true, |name, asked, has| {
+        let limits = adapter.limits();
+        self.limits(&limits).check_limits_with_fail_fn(&limits, true, |name, asked, has| {
             unmet = Some(format!("{name} is {has} and {asked} is needed"));
         });
         unmet
@@ -56,6 +60,21 @@ pub enum GpuError {
     /// There are devices, and none fits.
     #[error("no Vulkan device fits: {}", reasons.join("; "))]
     NoneFits { reasons: Vec<String> },
+    /// A row has a buffer that the device, which is open, does not take.
+    #[error("a buffer of {bytes} bytes; the device takes {limit}")]
+    BufferTooLarge { bytes: u64, limit: u64 },
+}
+
+/// How a device is opened, or why not, in words.
+pub(crate) type Opener =
+    fn(&wgpu::Adapter, &wgpu::DeviceDescriptor<'_>) -> Result<(wgpu::Device, wgpu::Queue), String>;
+
+/// Opens a device as wgpu does.
+pub(crate) fn open_safely(
+    adapter: &wgpu::Adapter,
+    descriptor: &wgpu::DeviceDescriptor<'_>,
+) -> Result<(wgpu::Device, wgpu::Queue), String> {
+    pollster::block_on(adapter.request_device(descriptor)).map_err(|error| error.to_string())
 }
 
 /// What went wrong on a device outside of any call.
@@ -80,7 +99,7 @@ pub struct Gpu {
 
 impl Gpu {
     /// Opens the best adapter that fits: discrete, then integrated, then CPU with a warning.
-    pub(crate) fn open(needs: Needs, validation: bool) -> Result<Self, GpuError> {
+    pub(crate) fn open(needs: Needs, validation: bool, opener: Opener) -> Result<Self, GpuError> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::VULKAN;
         // Without DEBUG, wgpu does not listen to what the layer says. (Its default is both in
@@ -100,7 +119,7 @@ impl Gpu {
             let info = adapter.get_info();
             match needs.unmet(&adapter) {
                 Some(unmet) => passed_over.push(format!("{}: {unmet}", info.name)),
-                None => match Self::open_adapter(&adapter, info, needs, &passed_over) {
+                None => match Self::open_adapter(&adapter, info, needs, opener, &passed_over) {
                     Ok(gpu) => return Ok(gpu),
                     Err(reason) => passed_over.push(reason),
                 },
@@ -113,6 +132,7 @@ impl Gpu {
         adapter: &wgpu::Adapter,
         info: wgpu::AdapterInfo,
         needs: Needs,
+        opener: Opener,
         passed_over: &[String],
     ) -> Result<Self, String> {
         if info.device_type == wgpu::DeviceType::Cpu {
@@ -120,10 +140,10 @@ impl Gpu {
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("slipring"),
-            required_limits: needs.limits(),
+            required_limits: needs.limits(&adapter.limits()),
             ..Default::default()
         };
-        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let opened = opener(adapter, &descriptor);
         let (device, queue) =
             opened.map_err(|error| format!("{} would not open: {error}", info.name))?;
         let trouble = Arc::new(Mutex::new(Trouble::default()));
@@ -187,6 +207,38 @@ impl Gpu {
         Arc::clone(&self.order)
     }
 
+    /// Whether the device ends loops without a word: llvmpipe, the CPU device, does. Other devices
+    /// have no limit.
+    pub(crate) fn ends_loops(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Whether the device, which is open, has room for buffers.
+    pub(crate) fn check_limits(&self, needs: Needs) -> Result<(), GpuError> {
+        let limits = self.device.limits();
+        let (buffer, binding) = (limits.max_buffer_size, limits.max_storage_buffer_binding_size);
+        for (bytes, limit) in [(needs.largest_buffer, buffer), (needs.largest_binding, binding)] {
+            if bytes > limit {
+                return Err(GpuError::BufferTooLarge { bytes, limit });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn create_buffer(
+        &self,
+        label: &str,
+        words: usize,
+        usage: wgpu::BufferUsages,
+    ) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: words as u64 * 4,
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+
     pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
         self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
@@ -204,6 +256,19 @@ impl Gpu {
         timeout: Duration,
     ) -> Result<(), BackendError> {
         self.poll(Some(submission), timeout)
+    }
+
+    /// Whether a submission has ended; never waits.
+    pub(crate) fn is_finished(
+        &self,
+        submission: wgpu::SubmissionIndex,
+    ) -> Result<bool, BackendError> {
+        let (submission_index, timeout) = (Some(submission), Some(Duration::ZERO));
+        match self.device.poll(wgpu::PollType::Wait { submission_index, timeout }) {
+            Ok(_) => self.check_lost().map(|()| true),
+            Err(wgpu::PollError::Timeout) => Ok(false),
+            Err(error) => Err(self.lose(error.to_string())),
+        }
     }
 
     /// Waits for everything submitted so far, as [`Gpu::wait`].

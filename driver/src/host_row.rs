@@ -1,5 +1,6 @@
 //! The host's copy of a row: what the caller publishes into and reads results from.
 
+use crate::storage::Storage;
 use crate::vulkan::Allocation;
 use slipring_core::layout::{Buffer, Geometry, LayoutError};
 use slipring_core::row::Row;
@@ -16,19 +17,25 @@ pub(crate) struct HostRow {
 /// Where the words lie.
 enum Memory {
     Own([Box<[AtomicU32]>; 4]),
+    /// The caller's.
+    Lent(Storage),
     /// Each of them mapped.
-    Mapped([Allocation; 4]),
+    Mapped(Vec<Allocation>),
 }
 
 impl HostRow {
-    /// A row in memory of its own, all zero.
-    pub(crate) fn new(geometry: Geometry) -> Self {
+    /// A row in the caller's storage or in memory of its own, all zero.
+    pub(crate) fn new(geometry: Geometry, storage: Option<Storage>) -> Self {
         let zeroed = |buffer| (0..geometry.words(buffer)).map(|_| AtomicU32::new(0)).collect();
-        Self { geometry, memory: Memory::Own(Buffer::ALL.map(zeroed)) }
+        let memory = storage.map(Memory::Lent);
+        let memory = memory.unwrap_or_else(|| Memory::Own(Buffer::ALL.map(zeroed)));
+        let row = Self { geometry, memory };
+        Buffer::ALL.into_iter().for_each(|buffer| row.clear(buffer));
+        row
     }
 
     /// A row in memory that the GPU shares, each buffer of the geometry's length.
-    pub(crate) fn mapped(geometry: Geometry, buffers: [Allocation; 4]) -> Self {
+    pub(crate) fn mapped(geometry: Geometry, buffers: Vec<Allocation>) -> Self {
         Self { geometry, memory: Memory::Mapped(buffers) }
     }
 
@@ -45,6 +52,7 @@ impl HostRow {
     pub(crate) fn words(&self, buffer: Buffer) -> &[AtomicU32] {
         match &self.memory {
             Memory::Own(buffers) => &buffers[buffer as usize],
+            Memory::Lent(storage) => storage.words(self.geometry, buffer),
             Memory::Mapped(buffers) => {
                 buffers[buffer as usize].mapped().expect("allocated as memory that the host reads")
             }
@@ -54,6 +62,15 @@ impl HostRow {
     /// Overwrites `buffer` from word `first` on.
     pub(crate) fn fill(&self, buffer: Buffer, first: usize, words: &[u32]) {
         store_words(self.words(buffer), first, words.iter().copied());
+    }
+
+    /// Overwrites word ranges with `words`, which are theirs one after the other.
+    pub(crate) fn fill_ranges(&self, ranges: &[(Buffer, Range<usize>)], mut words: &[u32]) {
+        for (buffer, range) in ranges {
+            let (part, rest) = words.split_at(range.len());
+            self.fill(*buffer, range.start, part);
+            words = rest;
+        }
     }
 
     /// Copies word ranges of another row of the geometry, and says how many bytes they are.

@@ -40,6 +40,7 @@ pub use error::{Declaration, IterationError, KernelError, OpcodeClass, Place};
 pub use handler::{CpuHandler, Handler};
 pub use iterations::{DispatchLimits, LLVMPIPE_ITERATIONS, StayLimits};
 
+use crate::backend::LaneOrder;
 use iterations::Iterations;
 use slipring_core::opcode;
 use source::Source;
@@ -92,6 +93,14 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
+    /// The entry point for slots.
+    pub(crate) fn of(order: LaneOrder) -> Self {
+        match order {
+            LaneOrder::Parallel => Self::Drain,
+            LaneOrder::Serial => Self::Serial,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         Kernel::ENTRIES[self as usize]
     }

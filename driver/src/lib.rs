@@ -17,7 +17,10 @@ pub mod open;
 pub mod persistent;
 pub mod readback;
 pub mod recovery;
+pub mod rows;
+mod shared;
 pub mod stats;
+pub mod storage;
 mod vulkan;
 mod work;
 
@@ -28,6 +31,7 @@ pub use open::{BackendChoice, DriverBuilder, OpenError};
 pub use persistent::Persistent;
 pub use readback::Readback;
 pub use recovery::Recovery;
+pub use rows::{RowResults, dispatch_rows};
 pub use stats::Drained;
 
 // Compiles and runs the README's code.

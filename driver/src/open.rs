@@ -1,19 +1,22 @@
 //! Opening a driver: what it is made of, and what can be wrong with that.
 
-use crate::backend::{
-    Backend, BackendError, BackendInfo, Cpu, LaneOrder, Mapped, Options, Portable,
-};
+use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Mapped, Options, Portable, Resident};
 use crate::device::Device;
 use crate::driver::Driver;
 use crate::gpu::GpuError;
 use crate::kernel::{IterationError, Kernel};
 use crate::persistent::MAX_SLICE;
 use crate::recovery::{Losing, Losses, Mirror, Recovery, Stage};
+use crate::shared::Shared;
+use crate::storage::Storage;
+use crate::work::WorkList;
 use slipring_core::layout::{Geometry, LayoutError};
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Entry, Publisher};
 use slipring_core::row::ResetError;
 use slipring_core::tenant::TenantTable;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 /// How long a drain may take before the device counts as lost, unless said otherwise: 10 s.
@@ -21,6 +24,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most words of a workspace: handlers count them in a `u32`.
 pub const MAX_WORKSPACE_WORDS: usize = u32::MAX as usize;
+
+/// The most drains that may be in flight at once.
+pub const MAX_IN_FLIGHT: usize = 16;
 
 /// Why a driver did not open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +45,16 @@ pub enum OpenError {
     /// A workspace whose words a `u32` cannot count.
     #[error("a workspace of {words} words; {MAX_WORKSPACE_WORDS} can be counted")]
     Workspace { words: usize },
+    /// Storage that is too short for the row, or does not start at a page.
+    #[error(
+        "storage of {words} words, {misaligned} bytes past a page; {needed} words at a multiple of \
+         {} bytes are needed",
+        crate::storage::ALIGNMENT_BYTES
+    )]
+    Storage { words: usize, needed: usize, misaligned: usize },
+    /// More drains in flight than there may be; with recovery, more than one.
+    #[error("{in_flight} drains in flight at once; 1 to {most} are possible")]
+    InFlight { in_flight: usize, most: usize },
     /// No time at all for a drain.
     #[error("a timeout of 0 would lose every device; give it more")]
     NoTimeout,
@@ -82,17 +98,6 @@ pub enum BackendChoice {
     Twin,
 }
 
-impl BackendChoice {
-    /// The choice of what was opened.
-    fn of(info: &BackendInfo) -> Self {
-        match info.backend {
-            "mapped" => Self::Mapped,
-            "portable" => Self::Portable,
-            _ => Self::Twin,
-        }
-    }
-}
-
 /// The parts of a driver.
 ///
 /// ```no_run
@@ -105,35 +110,54 @@ impl BackendChoice {
 /// ```
 #[derive(Clone, Debug)]
 pub struct DriverBuilder {
-    kernel: Kernel,
-    geometry: Geometry,
+    kernel: Arc<Kernel>,
+    options: Options,
     partitions: Partitions,
     tenants: TenantTable,
-    workspace_words: usize,
-    order: LaneOrder,
+    storage: Option<&'static [AtomicU32]>,
     choice: BackendChoice,
-    validation: bool,
-    timeout: Duration,
-    slice: Option<Duration>,
     recovery: Option<Recovery>,
     losses: Option<Losses>,
+    /// The device of another row, if it is to be this one's too.
+    shared: Option<Arc<Shared>>,
 }
 
 impl DriverBuilder {
     pub(crate) fn new(kernel: Kernel, geometry: Geometry) -> Self {
-        Self {
-            kernel,
+        let options = Options {
+            order: LaneOrder::default(),
+            validation: false,
+            slice: None,
             geometry,
+            workspace_words: 1,
+            timeout: DEFAULT_TIMEOUT,
+            in_flight: 1,
+            storage: None,
+        };
+        Self {
+            kernel: Arc::new(kernel),
+            options,
             partitions: Partitions::single(geometry.slots()),
             tenants: TenantTable::open(1),
-            workspace_words: 1,
-            order: LaneOrder::default(),
+            storage: None,
             choice: BackendChoice::default(),
-            validation: false,
-            timeout: DEFAULT_TIMEOUT,
-            slice: None,
             recovery: None,
             losses: None,
+            shared: None,
+        }
+    }
+
+    /// A builder of another row of `geometry` on the device of an open one.
+    pub(crate) fn beside(shared: &Arc<Shared>, geometry: Geometry) -> Self {
+        let first = shared.builder();
+        let (options, in_flight) = (first.options.clone(), 1);
+        Self {
+            options: Options { geometry, workspace_words: 1, in_flight, storage: None, ..options },
+            partitions: Partitions::single(geometry.slots()),
+            tenants: TenantTable::open(1),
+            storage: None,
+            shared: Some(Arc::clone(shared)),
+            ..first.clone()
         }
     }
 
@@ -154,14 +178,14 @@ impl DriverBuilder {
     /// Words of the workspace that handlers and DFA_STEP use; at least 1.
     #[must_use]
     pub fn workspace_words(mut self, words: usize) -> Self {
-        self.workspace_words = words.max(1);
+        self.options.workspace_words = words.max(1);
         self
     }
 
     /// How lanes are laid out.
     #[must_use]
     pub fn lane_order(mut self, order: LaneOrder) -> Self {
-        self.order = order;
+        self.options.order = order;
         self
     }
 
@@ -175,7 +199,7 @@ impl DriverBuilder {
     /// Turns on the Khronos validation layer, if it is installed. Its messages go to `log`.
     #[must_use]
     pub fn validation(mut self, validation: bool) -> Self {
-        self.validation = validation;
+        self.options.validation = validation;
         self
     }
 
@@ -183,7 +207,7 @@ impl DriverBuilder {
     /// [`DEFAULT_TIMEOUT`] if not said.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.options.timeout = timeout;
         self
     }
 
@@ -192,7 +216,30 @@ impl DriverBuilder {
     /// then lies in memory of its own, which the host reads slowly (about 1 µs a word).
     #[must_use]
     pub fn persistent(mut self, slice: Duration) -> Self {
-        self.slice = Some(slice);
+        self.options.slice = Some(slice);
+        self
+    }
+
+    /// How many drains may be in flight at once ([`Driver::overlapped`]), 1 if not said, at most
+    /// [`MAX_IN_FLIGHT`]. Each has a work list, parameters and, where the row is copied, copies of
+    /// its own.
+    #[must_use]
+    pub fn in_flight(mut self, drains: usize) -> Self {
+        self.options.in_flight = drains;
+        self
+    }
+
+    /// Where the row is to lie: in memory of the caller's, which must have
+    /// [`words_for`](crate::storage::words_for) the geometry, at the start of a page, as
+    /// [`Pages`](crate::storage::Pages) has it. Its words are overwritten, now and when a device is
+    /// opened anew; their addresses stay. The mapped backend has the GPU work on this memory
+    /// itself (VK_EXT_external_memory_host); the others upload what was written, and bring home
+    /// what is read back.
+    ///
+    /// It is this row's alone: another row in the same words would overwrite them.
+    #[must_use]
+    pub fn storage(mut self, words: &'static [AtomicU32]) -> Self {
+        self.storage = Some(words);
         self
     }
 
@@ -217,30 +264,24 @@ impl DriverBuilder {
     ///
     /// # Errors
     /// Any [`OpenError`].
-    pub fn open(self) -> Result<Driver, OpenError> {
-        if self.geometry.slots() == 0 {
-            return Err(OpenError::NoSlots);
-        }
-        if self.timeout.is_zero() {
-            return Err(OpenError::NoTimeout);
-        }
-        if self.workspace_words > MAX_WORKSPACE_WORDS {
-            return Err(OpenError::Workspace { words: self.workspace_words });
-        }
-        let slots = self.partitions.slots();
-        if slots != self.geometry.slots() {
-            return Err(LayoutError::SlotCount { slots, expected: self.geometry.slots() }.into());
-        }
-        self.geometry.check_encodable()?;
-        if let Some(slice) = self.slice.filter(|slice| *slice > MAX_SLICE || slice.is_zero()) {
-            return Err(OpenError::Slice { slice_ms: slice.as_millis() as u64 });
-        }
-        if self.slice.is_some() && self.recovery.is_some() {
-            return Err(OpenError::PersistentRecovery);
-        }
-        let backend = self.open_backend()?;
-        let row = backend.host().row();
-        let ledger = vec![Entry::FREE; slots as usize];
+    pub fn open(mut self) -> Result<Driver, OpenError> {
+        self.check()?;
+        let geometry = self.options.geometry;
+        self.options.storage =
+            self.storage.map(|words| Storage::new(words, geometry)).transpose()?;
+        let (shared, opened) = match self.shared.take() {
+            Some(shared) => {
+                let backend = shared.backend();
+                let row = Arc::clone(&backend).open_row(&self.options)?;
+                (shared, (backend, row))
+            }
+            None => {
+                let opened = self.open_device()?;
+                (Arc::new(Shared::new(&self, &opened.0)), opened)
+            }
+        };
+        let row = opened.1.host().row();
+        let ledger = vec![Entry::FREE; geometry.slots() as usize];
         let publisher = Publisher::new(row.ring, ledger, self.partitions, self.tenants.clone())?;
         row.reset(0, &self.partitions)?;
         self.tenants.write_to(&row.control).map_err(ResetError::from)?;
@@ -248,36 +289,74 @@ impl DriverBuilder {
             None => None,
             Some(recovery) => {
                 let has_handlers = !self.kernel.handlers().is_empty();
-                let builder = self.clone().backend(BackendChoice::of(backend.info()));
-                let host = backend.host();
-                Some(Mirror::new(builder, recovery, host, self.workspace_words, has_handlers)?)
+                let builder = self.clone().backend(opened.0.choice());
+                let (host, words) = (opened.1.host(), self.options.workspace_words);
+                Some(Mirror::new(builder, recovery, host, words, has_handlers)?)
             }
         };
-        Ok(Driver::new(Device::new(backend, mirror), publisher, self.workspace_words))
+        let lists = || WorkList::new(self.partitions.sizes());
+        let flights = (0..self.options.in_flight).map(|_| lists()).collect();
+        let device = Device::new(shared, opened, mirror, self.options.timeout, flights);
+        Ok(Driver::new(device, publisher, lists(), self.options.workspace_words))
+    }
+
+    fn check(&self) -> Result<(), OpenError> {
+        let Options { geometry, workspace_words: words, timeout, slice, in_flight, .. } =
+            self.options;
+        if geometry.slots() == 0 {
+            return Err(OpenError::NoSlots);
+        }
+        if timeout.is_zero() {
+            return Err(OpenError::NoTimeout);
+        }
+        if words > MAX_WORKSPACE_WORDS {
+            return Err(OpenError::Workspace { words });
+        }
+        let slots = self.partitions.slots();
+        if slots != geometry.slots() {
+            return Err(LayoutError::SlotCount { slots, expected: geometry.slots() }.into());
+        }
+        geometry.check_encodable()?;
+        let most = if self.recovery.is_some() { 1 } else { MAX_IN_FLIGHT };
+        if in_flight == 0 || in_flight > most {
+            return Err(OpenError::InFlight { in_flight, most });
+        }
+        if let Some(slice) = slice.filter(|slice| *slice > MAX_SLICE || slice.is_zero()) {
+            return Err(OpenError::Slice { slice_ms: slice.as_millis() as u64 });
+        }
+        if slice.is_some() && self.recovery.is_some() {
+            return Err(OpenError::PersistentRecovery);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Opens what runs the kernel, with a row that is all zero.
-    pub(crate) fn open_backend(&self) -> Result<Box<dyn Backend>, OpenError> {
-        let Some(losses) = &self.losses else { return self.open_device() };
+    pub(crate) fn open_device(&self) -> Result<Opened, OpenError> {
+        let Some(losses) = &self.losses else { return self.open_chosen() };
         losses.take(Stage::Open)?;
-        Ok(Box::new(Losing { backend: self.open_device()?, losses: losses.clone() }))
+        let (backend, row) = self.open_chosen()?;
+        Ok((
+            Arc::new(Losing { inner: backend, losses: losses.clone() }),
+            Box::new(Losing { inner: row, losses: losses.clone() }),
+        ))
     }
 
-    fn open_device(&self) -> Result<Box<dyn Backend>, OpenError> {
-        let options = Options {
-            geometry: self.geometry,
-            workspace_words: self.workspace_words,
-            order: self.order,
-            validation: self.validation,
-            timeout: self.timeout,
-            slice: self.slice,
+    fn open_chosen(&self) -> Result<Opened, OpenError> {
+        let with_row = |backend: Arc<dyn Backend>| {
+            let row = Arc::clone(&backend).open_row(&self.options)?;
+            Ok((backend, row))
         };
-        let mapped = || Mapped::open(&self.kernel, &options).map(boxed);
-        let portable = || Portable::open(&self.kernel, &options).map(boxed);
+        let mapped = || with_row(Arc::new(Mapped::open(&self.kernel, &self.options)?));
+        let portable = || with_row(Arc::new(Portable::open(&self.kernel, &self.options)?));
+        let twin = |reason| with_row(Arc::new(Cpu::open(&self.kernel, reason)?));
         match self.choice {
             BackendChoice::Mapped => mapped(),
             BackendChoice::Portable => portable(),
-            BackendChoice::Twin => self.open_twin("it was chosen".to_owned()),
+            BackendChoice::Twin => twin("it was chosen".to_owned()),
             BackendChoice::Auto => mapped()
                 .or_else(|error| match error {
                     OpenError::NotMapped { reason } => {
@@ -288,16 +367,11 @@ impl DriverBuilder {
                 })
                 .or_else(|error| {
                     tracing::warn!(%error, "the kernel runs on its CPU twin");
-                    self.open_twin(error.to_string())
+                    twin(error.to_string())
                 }),
         }
     }
-
-    fn open_twin(&self, reason: String) -> Result<Box<dyn Backend>, OpenError> {
-        Cpu::new(&self.kernel, self.geometry, self.workspace_words, reason).map(boxed)
-    }
 }
 
-fn boxed(backend: impl Backend + 'static) -> Box<dyn Backend> {
-    Box::new(backend)
-}
+/// A device, and a row on it.
+pub(crate) type Opened = (Arc<dyn Backend>, Box<dyn Resident>);

@@ -105,7 +105,7 @@ impl Driver {
         if slots > 0 {
             return Err(PersistError::InFlight { slots });
         }
-        self.device.backend.persist(self.publisher.partitions())?;
+        self.device.resident.persist(self.publisher.partitions())?;
         self.publisher.trust_ledger(true);
         let (finished, faults) = self.counters();
         let mut persistent = Persistent { driver: self, finished, faults };
@@ -122,7 +122,7 @@ impl Driver {
 
     /// Stops the kernel that stays on, and lists what it has left for the next dispatch.
     fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
-        let stopped = self.device.backend.stop();
+        let stopped = self.device.resident.stop();
         if stopped != Err(PersistError::Stopped) {
             self.publisher.trust_ledger(false);
             self.list_unfinished();
@@ -282,7 +282,7 @@ impl Persistent<'_> {
     /// # Errors
     /// [`PersistError::Backend`] when it is gone.
     pub fn slices(&self) -> Result<Slices, PersistError> {
-        self.driver.device.backend.persisting()
+        self.driver.device.resident.persisting()
     }
 
     /// Stops the kernel, after the jobs that it is running. What it has not claimed stays

@@ -38,11 +38,14 @@ pub use losses::{Losses, Stage};
 
 pub(crate) use losses::Losing;
 
-use crate::backend::{Backend, BackendError, BackendInfo, Cost, Drain};
+use crate::backend::{
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, Submission,
+};
 use crate::dirty::{Unit, whole};
 use crate::driver::DriverError;
 use crate::host_row::HostRow;
-use crate::open::{DriverBuilder, OpenError};
+use crate::open::{DriverBuilder, OpenError, Opened};
+use crate::shared::Shared;
 use slipring_core::debug_log;
 use slipring_core::layout::Buffer;
 use std::ops::Range;
@@ -108,7 +111,7 @@ impl Mirror {
         let mirror = Self {
             builder,
             recovery,
-            row: Arc::new(HostRow::new(row.geometry())),
+            row: Arc::new(HostRow::new(row.geometry(), None)),
             workspace: zeroed(workspace_words)?,
             written: 0,
             next_workspace: zeroed(if is_kept { workspace_words } else { 0 })?,
@@ -136,10 +139,10 @@ impl Mirror {
 
     /// Reads what a drain has left in the workspace, if it is kept; the mirror has it from
     /// [`Mirror::take_results`] on.
-    pub(crate) fn read_workspace(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
+    pub(crate) fn read_workspace(&mut self, row: &mut dyn Resident) -> Result<(), BackendError> {
         match self.next_workspace.is_empty() {
             true => Ok(()),
-            false => backend.read_workspace(0, &mut self.next_workspace),
+            false => row.read_workspace(0, &mut self.next_workspace),
         }
     }
 
@@ -169,17 +172,21 @@ impl Mirror {
     }
 
     /// What stands for a device while there is none.
-    pub(crate) fn stand_in(&self, info: &BackendInfo) -> Box<dyn Backend> {
+    pub(crate) fn stand_in(&self, info: &BackendInfo) -> Box<dyn Resident> {
         Box::new(Gone { info: info.clone(), row: Arc::clone(&self.row) })
     }
 
-    /// Opens a device again and gives it the row and the workspace.
-    pub(crate) fn rebuild(&self) -> Result<Box<dyn Backend>, DriverError> {
+    /// Opens a device again, in place of a lost one, and gives it the row and the workspace.
+    pub(crate) fn rebuild(
+        &self,
+        shared: &Shared,
+        lost: &Arc<dyn Backend>,
+    ) -> Result<Opened, DriverError> {
         let mut wait = self.recovery.first_wait;
         let mut attempts = 1;
         loop {
-            let error = match self.open() {
-                Ok(backend) => return Ok(backend),
+            let error = match self.open(shared, lost) {
+                Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
             if attempts >= self.recovery.attempts {
@@ -192,13 +199,13 @@ impl Mirror {
         }
     }
 
-    fn open(&self) -> Result<Box<dyn Backend>, OpenError> {
-        let mut backend = self.builder.open_backend()?;
-        backend.host().copy_from(&self.row, &whole(self.row.geometry()));
+    fn open(&self, shared: &Shared, lost: &Arc<dyn Backend>) -> Result<Opened, OpenError> {
+        let (backend, mut row) = shared.replace(lost, &self.builder)?;
+        row.host().copy_from(&self.row, &whole(self.row.geometry()));
         if self.written > 0 {
-            backend.write_workspace(0, &self.workspace[..self.written])?;
+            row.write_workspace(0, &self.workspace[..self.written])?;
         }
-        Ok(backend)
+        Ok((backend, row))
     }
 }
 
@@ -214,7 +221,7 @@ impl Gone {
     }
 }
 
-impl Backend for Gone {
+impl Resident for Gone {
     fn info(&self) -> &BackendInfo {
         &self.info
     }
@@ -223,11 +230,22 @@ impl Backend for Gone {
         &self.row
     }
 
-    fn start(&mut self, _drain: &Drain<'_>) -> Result<Cost, BackendError> {
+    fn stage(
+        &mut self,
+        _drain: &Drain<'_>,
+        _first: usize,
+        _batch: &mut Batch,
+    ) -> Result<(Cost, Option<usize>), BackendError> {
         Err(Self::error())
     }
 
-    fn finish(&mut self, _readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
+    fn submitted(&mut self, _flight: usize, _submission: &Submission) {}
+
+    fn finish(
+        &mut self,
+        _flight: usize,
+        _readback: &[(Buffer, Range<usize>)],
+    ) -> Result<(), BackendError> {
         Err(Self::error())
     }
 

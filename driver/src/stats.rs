@@ -1,6 +1,7 @@
 //! What a dispatch did, and what it cost.
 
 use crate::backend::Cost;
+use std::time::Duration;
 
 /// One dispatch's results and costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Drained {
     pub rows: u32,
     /// Resident buffers that the kernel was bound to, four a row.
     pub handles: u32,
+    /// From the submission until it was seen to have ended.
+    pub latency: Duration,
     /// Devices that were lost and replaced since the last dispatch that succeeded; see
     /// [`recovery`](crate::recovery).
     pub recovered: u32,
@@ -54,6 +57,35 @@ impl Drained {
             rows: 1,
             handles: 4,
             ..Self::default()
+        }
+    }
+
+    /// Bytes that were copied between host and device memory, either way: 0 where they are one.
+    pub fn moved_bytes(&self) -> u64 {
+        self.uploaded_bytes + self.readback_bytes
+    }
+
+    /// This and another row of the same submission.
+    pub(crate) fn with(self, other: &Self) -> Self {
+        Self {
+            done: self.done + other.done,
+            faults: self.faults + other.faults,
+            looked_at: self.looked_at + other.looked_at,
+            unclaimed: self.unclaimed + other.unclaimed,
+            waiting_io: self.waiting_io + other.waiting_io,
+            input_bytes: self.input_bytes + other.input_bytes,
+            output_bytes: self.output_bytes + other.output_bytes,
+            uploaded_bytes: self.uploaded_bytes + other.uploaded_bytes,
+            readback_bytes: self.readback_bytes + other.readback_bytes,
+            device_allocations: self.device_allocations + other.device_allocations,
+            device_allocation_bytes: self.device_allocation_bytes + other.device_allocation_bytes,
+            launches: self.launches + other.launches,
+            lanes: self.lanes + other.lanes,
+            sync_points: self.sync_points.max(other.sync_points),
+            rows: self.rows + other.rows,
+            handles: self.handles + other.handles,
+            latency: self.latency.max(other.latency),
+            recovered: self.recovered.max(other.recovered),
         }
     }
 }

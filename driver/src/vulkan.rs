@@ -14,9 +14,9 @@ mod recording;
 mod spirv;
 mod timeline;
 
-pub(crate) use device::Device;
+pub(crate) use device::{Device, open_importing};
 pub(crate) use memory::{Allocation, Placement, Usage};
-pub(crate) use pipelines::Pipelines;
+pub(crate) use pipelines::{Bindings, Pipelines};
 pub(crate) use recording::{DISPATCH_WORDS, RUNS, Recording};
 pub(crate) use spirv::compile;
 pub(crate) use timeline::Timeline;

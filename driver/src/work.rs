@@ -62,6 +62,14 @@ impl WorkList {
         }
     }
 
+    /// Lists what another list does too, and empties that.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        for (list, other) in self.levels.iter_mut().zip(&mut other.levels) {
+            list.append(other);
+        }
+        self.fences.append(&mut other.fences);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.retain(|_| false);
     }

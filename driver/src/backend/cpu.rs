@@ -1,33 +1,29 @@
 //! The twin as a backend: the kernel on the CPU, over a row of its own, so that uploads and
 //! readback mean what they mean on a GPU.
 
-use super::{Backend, BackendError, BackendInfo, Cost, Drain};
+use super::{
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Options, Resident, Submission,
+};
 use crate::host_row::{HostRow, load_words, store_words};
 use crate::kernel::{CpuHandler, Handler, Kernel};
-use crate::open::OpenError;
+use crate::open::{BackendChoice, OpenError};
 use crate::work::{level_of, slot_of};
-use slipring_core::layout::{Buffer, Geometry};
+use slipring_core::layout::Buffer;
 use slipring_core::twin::{Call, Twin};
 use std::ops::Range;
-use std::sync::atomic::AtomicU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 pub(crate) struct Cpu {
-    host: HostRow,
-    device: HostRow,
     handlers: Vec<(u32, CpuHandler)>,
-    workspace: Box<[AtomicU32]>,
     segments: u32,
-    info: BackendInfo,
+    reason: String,
 }
 
 impl Cpu {
     /// A twin of `kernel`, if every handler has one.
-    pub(crate) fn new(
-        kernel: &Kernel,
-        geometry: Geometry,
-        workspace_words: usize,
-        reason: String,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn open(kernel: &Kernel, reason: String) -> Result<Self, OpenError> {
         let twin = |handler: &Handler| {
             let missing = || OpenError::NoCpuTwin {
                 function: handler.function().to_owned(),
@@ -36,25 +32,62 @@ impl Cpu {
             Ok((handler.opcode(), handler.cpu().ok_or_else(missing)?))
         };
         let handlers = kernel.handlers().iter().map(twin).collect::<Result<_, OpenError>>()?;
-        let mut workspace = Vec::new();
-        let bytes = 4 * workspace_words as u64;
-        let reserved = workspace.try_reserve_exact(workspace_words);
-        reserved.map_err(|_| OpenError::OutOfMemory { bytes })?;
-        workspace.extend((0..workspace_words).map(|_| AtomicU32::new(0)));
-        let adapter = "the kernel's twin on the CPU".to_owned();
-        let (host, device) = (HostRow::new(geometry), HostRow::new(geometry));
-        Ok(Self {
-            host,
-            device,
-            handlers,
-            workspace: workspace.into(),
-            segments: kernel.segments(),
-            info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
-        })
+        Ok(Self { handlers, segments: kernel.segments(), reason })
     }
 }
 
 impl Backend for Cpu {
+    fn choice(&self) -> BackendChoice {
+        BackendChoice::Twin
+    }
+
+    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError> {
+        let geometry = options.geometry;
+        let mut workspace = Vec::new();
+        let bytes = 4 * options.workspace_words as u64;
+        let reserved = workspace.try_reserve_exact(options.workspace_words);
+        reserved.map_err(|_| OpenError::OutOfMemory { bytes })?;
+        workspace.extend((0..options.workspace_words).map(|_| AtomicU32::new(0)));
+        let adapter = "the kernel's twin on the CPU".to_owned();
+        let reason = self.reason.clone();
+        Ok(Box::new(Row {
+            host: HostRow::new(geometry, options.storage),
+            device: HostRow::new(geometry, None),
+            workspace: workspace.into(),
+            staged: vec![Vec::new(); options.in_flight],
+            info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
+            cpu: self,
+        }))
+    }
+
+    fn submit(&self, _batch: &mut Batch) -> Result<Submission, BackendError> {
+        Ok(Submission::Ended)
+    }
+
+    fn is_finished(&self, _submission: &Submission) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn wait(&self, _submission: &Submission, _timeout: Duration) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn lose_by(&self, error: BackendError) -> BackendError {
+        error
+    }
+}
+
+struct Row {
+    cpu: Arc<Cpu>,
+    host: HostRow,
+    device: HostRow,
+    workspace: Box<[AtomicU32]>,
+    /// Of each flight, the words to bring back.
+    staged: Vec<Vec<u32>>,
+    info: BackendInfo,
+}
+
+impl Resident for Row {
     fn info(&self) -> &BackendInfo {
         &self.info
     }
@@ -63,18 +96,24 @@ impl Backend for Cpu {
         &self.host
     }
 
-    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
-        let handlers = &self.handlers;
+    /// Runs the drain at once.
+    fn stage(
+        &mut self,
+        drain: &Drain<'_>,
+        _first: usize,
+        _batch: &mut Batch,
+    ) -> Result<(Cost, Option<usize>), BackendError> {
+        let Cpu { handlers, segments, .. } = &*self.cpu;
         let run = |call: &Call<'_, AtomicU32>| {
             let found = handlers.iter().find(|(opcode, _)| *opcode == call.opcode());
             found.map(|(_, handler)| handler(call))
         };
-        let mut cost = Cost { sync_points: 1, ..Cost::default() };
-        cost.uploaded_bytes = self.device.copy_from(&self.host, drain.uploads);
+        let uploaded_bytes = self.device.copy_from(&self.host, drain.uploads);
+        let mut cost = Cost { uploaded_bytes, ..Cost::default() };
         let twin = Twin::new(self.device.row(), &self.workspace[..], run);
-        let mut twin = twin.segments(self.segments);
+        let mut twin = twin.segments(*segments);
         for level in drain.work.levels() {
-            for segment in 0..self.segments {
+            for segment in 0..*segments {
                 twin.enter_segment(segment);
                 level.iter().for_each(|&entry| twin.look(slot_of(entry), level_of(entry)));
                 cost.launches += 1;
@@ -87,12 +126,25 @@ impl Backend for Cpu {
         }
         cost.launches += u32::from(!drain.work.fences().is_empty());
         cost.lanes += drain.work.fences().len() as u64;
-        cost.readback_bytes = drain.readback.iter().map(|(_, range)| 4 * range.len() as u64).sum();
-        Ok(cost)
+        let words = drain.readback.iter().flat_map(|(buffer, range)| {
+            let words = self.device.words(*buffer)[range.clone()].iter();
+            words.map(|word| word.load(Ordering::Relaxed))
+        });
+        let staged = &mut self.staged[drain.flight];
+        staged.clear();
+        staged.extend(words);
+        cost.readback_bytes = 4 * staged.len() as u64;
+        Ok((cost, None))
     }
 
-    fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
-        self.host.copy_from(&self.device, readback);
+    fn submitted(&mut self, _flight: usize, _submission: &Submission) {}
+
+    fn finish(
+        &mut self,
+        flight: usize,
+        readback: &[(Buffer, Range<usize>)],
+    ) -> Result<(), BackendError> {
+        self.host.fill_ranges(readback, &self.staged[flight]);
         Ok(())
     }
 

@@ -64,12 +64,11 @@ impl Plan {
             false => SHORT_RUNS,
         };
         let in_budget = DISPATCH_ITERATIONS / kernel.iterations_per_look().max(1);
-        let (entry, slots) = match order {
-            LaneOrder::Parallel => {
-                (Entry::Drain, in_budget.clamp(Kernel::LANES.into(), u32::MAX.into()) as u32)
-            }
-            LaneOrder::Serial => (Entry::Serial, limits.serial_slots),
+        let slots = match order {
+            LaneOrder::Parallel => in_budget.clamp(Kernel::LANES.into(), u32::MAX.into()) as u32,
+            LaneOrder::Serial => limits.serial_slots,
         };
+        let entry = Entry::of(order);
         let (fences, segments) = (limits.fences, kernel.segments());
         Ok(Self { entry, slots, fences, segments, runs: Vec::new() })
     }

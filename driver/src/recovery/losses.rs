@@ -1,12 +1,16 @@
 //! Losses to order, for tests: a device is then lost at a call of the test's choice.
 
-use crate::backend::{Backend, BackendError, Cost, Drain};
+use crate::backend::{
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Options, Resident, Submission,
+};
 use crate::host_row::HostRow;
+use crate::open::{BackendChoice, OpenError};
 use crate::persistent::{PersistError, Slices};
 use slipring_core::layout::Buffer;
 use slipring_core::partition::Partitions;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A call of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,10 @@ pub enum Stage {
     WriteWorkspace,
     /// Reading the workspace.
     ReadWorkspace,
+    /// While a kernel stays on.
+    Persist,
+    /// When it was stopped.
+    Stop,
 }
 
 /// Losses to come, for tests.
@@ -45,66 +53,109 @@ impl Losses {
     }
 }
 
-/// A backend that loses its device when it is told to.
-pub(crate) struct Losing {
-    pub(crate) backend: Box<dyn Backend>,
+/// A backend, or a row of one, that loses its device when it is told to.
+pub(crate) struct Losing<T> {
+    pub(crate) inner: T,
     pub(crate) losses: Losses,
 }
 
-impl Backend for Losing {
-    fn info(&self) -> &crate::backend::BackendInfo {
-        self.backend.info()
+impl Backend for Losing<Arc<dyn Backend>> {
+    fn choice(&self) -> BackendChoice {
+        self.inner.choice()
+    }
+
+    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError> {
+        let inner = Arc::clone(&self.inner).open_row(options)?;
+        Ok(Box::new(Losing { inner, losses: self.losses.clone() }))
+    }
+
+    fn submit(&self, batch: &mut Batch) -> Result<Submission, BackendError> {
+        self.inner.submit(batch)
+    }
+
+    fn is_finished(&self, submission: &Submission) -> Result<bool, BackendError> {
+        self.inner.is_finished(submission)
+    }
+
+    fn wait(&self, submission: &Submission, timeout: Duration) -> Result<(), BackendError> {
+        self.inner.wait(submission, timeout)
+    }
+
+    fn lose_by(&self, error: BackendError) -> BackendError {
+        self.inner.lose_by(error)
+    }
+}
+
+impl Resident for Losing<Box<dyn Resident>> {
+    fn info(&self) -> &BackendInfo {
+        self.inner.info()
     }
 
     fn host(&self) -> &HostRow {
-        self.backend.host()
+        self.inner.host()
     }
 
     fn shares_row(&self) -> bool {
-        self.backend.shares_row()
+        self.inner.shares_row()
     }
 
-    fn start(&mut self, drain: &Drain<'_>) -> Result<Cost, BackendError> {
+    fn stage(
+        &mut self,
+        drain: &Drain<'_>,
+        first: usize,
+        batch: &mut Batch,
+    ) -> Result<(Cost, Option<usize>), BackendError> {
         self.losses.take(Stage::Start)?;
-        self.backend.start(drain)
+        self.inner.stage(drain, first, batch)
     }
 
-    fn finish(&mut self, readback: &[(Buffer, Range<usize>)]) -> Result<(), BackendError> {
-        self.backend.finish(readback)?;
+    fn submitted(&mut self, flight: usize, submission: &Submission) {
+        self.inner.submitted(flight, submission);
+    }
+
+    fn finish(
+        &mut self,
+        flight: usize,
+        readback: &[(Buffer, Range<usize>)],
+    ) -> Result<(), BackendError> {
+        self.inner.finish(flight, readback)?;
         self.losses.take(Stage::Finish)
     }
 
     fn persist(&mut self, levels: &Partitions) -> Result<(), PersistError> {
-        self.backend.persist(levels)
+        self.inner.persist(levels)
     }
 
     fn persisting(&self) -> Result<Slices, PersistError> {
-        self.backend.persisting()
+        self.losses.take(Stage::Persist)?;
+        self.inner.persisting()
     }
 
     fn stop(&mut self) -> Result<Slices, PersistError> {
-        self.backend.stop()
+        let stopped = self.inner.stop()?;
+        self.losses.take(Stage::Stop)?;
+        Ok(stopped)
     }
 
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
         self.losses.take(Stage::WriteWorkspace)?;
-        self.backend.write_workspace(first, words)
+        self.inner.write_workspace(first, words)
     }
 
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
         self.losses.take(Stage::ReadWorkspace)?;
-        self.backend.read_workspace(first, words)
+        self.inner.read_workspace(first, words)
     }
 
     fn gpu(&self) -> Option<&crate::gpu::Gpu> {
-        self.backend.gpu()
+        self.inner.gpu()
     }
 
     fn buffer(&self, buffer: Buffer) -> Option<&wgpu::Buffer> {
-        self.backend.buffer(buffer)
+        self.inner.buffer(buffer)
     }
 
     fn workspace(&self) -> Option<&wgpu::Buffer> {
-        self.backend.workspace()
+        self.inner.workspace()
     }
 }

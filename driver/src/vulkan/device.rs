@@ -10,6 +10,7 @@ pub(crate) struct Device {
     queue: vk::Queue,
     queue_family: u32,
     memory: vk::PhysicalDeviceMemoryProperties,
+    host_import: Option<HostImport>,
     kind: wgpu::DeviceType,
     order: Arc<Mutex<()>>,
     wgpu: wgpu::Device,
@@ -43,11 +44,16 @@ impl Device {
             );
             return Err(format!("it has Vulkan {major}.{minor}, and 1.2 is needed"));
         }
+        let host_import = hal
+            .enabled_device_extensions()
+            .contains(&HostImport::EXTENSION)
+            .then(|| HostImport::new(instance, physical, hal.raw_device()));
         Ok(Arc::new(Self {
             raw: hal.raw_device().clone(),
             queue: hal.raw_queue(),
             queue_family: hal.queue_family_index(),
             memory,
+            host_import,
             kind: info.device_type,
             order,
             wgpu: wgpu.clone(),
@@ -60,6 +66,13 @@ impl Device {
 
     pub(crate) fn wgpu(&self) -> &wgpu::Device {
         &self.wgpu
+    }
+
+    /// How memory of the caller's is imported, or why it cannot be.
+    pub(crate) fn host_import(&self) -> Result<&HostImport, String> {
+        self.host_import
+            .as_ref()
+            .ok_or_else(|| format!("it has no {}", HostImport::EXTENSION.to_string_lossy()))
     }
 
     /// Whether host and GPU share all memory.
@@ -95,14 +108,73 @@ impl Device {
                 .map(|(index, kind)| (index, kind.property_flags))
         })
     }
+}
 
-    /// Waits until the GPU has done all that was submitted, before what it uses is destroyed.
-    pub(crate) fn wait_idle(&self) {
-        let (queue, _order) = self.queue();
-        // SAFETY: the queue is alive, and nobody submits to it meanwhile. A lost device is idle:
-        // the error says nothing more.
-        let _ = unsafe { self.raw.queue_wait_idle(queue) };
+/// Memory of the caller's, imported: VK_EXT_external_memory_host.
+pub(crate) struct HostImport {
+    calls: ash::ext::external_memory_host::Device,
+    /// What address and length are multiples of, in bytes.
+    pub(crate) alignment: usize,
+}
+
+impl HostImport {
+    const EXTENSION: &std::ffi::CStr = ash::ext::external_memory_host::NAME;
+
+    fn new(instance: &ash::Instance, physical: vk::PhysicalDevice, device: &ash::Device) -> Self {
+        let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
+        let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut host);
+        // SAFETY: both handles are alive, and the device has the extension, whose structure this
+        // is.
+        unsafe { instance.get_physical_device_properties2(physical, &mut properties) };
+        let alignment = host.min_imported_host_pointer_alignment as usize;
+        Self { calls: ash::ext::external_memory_host::Device::new(instance, device), alignment }
     }
+
+    /// The memory types, a bit each, that the pages at an address can be imported as.
+    pub(crate) fn memory_types(
+        &self,
+        device: &ash::Device,
+        address: *const std::ffi::c_void,
+    ) -> Result<u32, BackendError> {
+        let handle = vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT;
+        let mut types = vk::MemoryHostPointerPropertiesEXT::default();
+        let call = self.calls.fp().get_memory_host_pointer_properties_ext;
+        // SAFETY: the device is alive and has the extension; the address is only looked up.
+        let result = unsafe { call(device.handle(), handle, address, &mut types) };
+        result.result().map_err(failed("vkGetMemoryHostPointerPropertiesEXT"))?;
+        Ok(types.memory_type_bits)
+    }
+}
+
+/// Opens a device that imports memory of the caller's, if it can.
+///
+/// # Errors
+/// Why it does not open, in words.
+pub(crate) fn open_importing(
+    adapter: &wgpu::Adapter,
+    descriptor: &wgpu::DeviceDescriptor<'_>,
+) -> Result<(wgpu::Device, wgpu::Queue), String> {
+    // SAFETY: the adapter is only used to open a device, and nothing of it is destroyed.
+    let hal = unsafe { adapter.as_hal::<wgpu_hal::api::Vulkan>() }.ok_or("it is not Vulkan")?;
+    let can_import = hal.physical_device_capabilities().supports_extension(HostImport::EXTENSION);
+    let callback: Box<wgpu_hal::vulkan::CreateDeviceCallback<'_>> = Box::new(move |arguments| {
+        if can_import {
+            arguments.extensions.push(HostImport::EXTENSION);
+        }
+    });
+    // SAFETY: the features and limits are ones that the adapter has, as wgpu checks below; the
+    // callback only adds an extension that the device has.
+    let opened = unsafe {
+        hal.open_with_callback(
+            descriptor.required_features,
+            &descriptor.required_limits,
+            &descriptor.memory_hints,
+            Some(callback),
+        )
+    };
+    let opened = opened.map_err(|error| error.to_string())?;
+    // SAFETY: the device was opened on this adapter with this descriptor's features and limits.
+    unsafe { adapter.create_device_from_hal(opened, descriptor) }.map_err(|error| error.to_string())
 }
 
 /// What a failed call means.

@@ -1,12 +1,18 @@
 //! Buffers whose memory the host sees, as words.
+//!
+//! ```text
+//!   Allocation ─▶ Buffer ─▶ Memory: the device's, or the caller's, imported
+//!   wgpu::Buffer ───┘
+//! ```
 
 use super::device::{Device, failed};
 use crate::backend::BackendError;
 use ash::vk;
 use ash::vk::MemoryPropertyFlags as Flags;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Who looks at a buffer decides where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,113 +70,238 @@ impl Usage {
     }
 }
 
-/// A buffer with memory of its own.
-pub(crate) struct Allocation {
+/// Device memory, or memory of the caller's that the device has imported.
+struct Memory {
     device: Arc<Device>,
-    buffer: vk::Buffer,
-    memory: vk::DeviceMemory,
+    raw: vk::DeviceMemory,
     flags: Flags,
-    words: usize,
-    mapping: Option<NonNull<AtomicU32>>,
+    /// Where the host sees it.
+    words: Option<NonNull<AtomicU32>>,
 }
 
 // SAFETY: the handles are plain numbers, destroyed in `drop` by whoever owns them last; the
 // mapping is only reached as atomics. (Not shared by a test: the compiler sees every use.)
-unsafe impl Send for Allocation {}
+unsafe impl Send for Memory {}
 // SAFETY: as above; no method changes anything through `&self`.
-unsafe impl Sync for Allocation {}
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new(
+        device: &Arc<Device>,
+        needs: vk::MemoryRequirements,
+        placement: Placement,
+    ) -> Result<Self, BackendError> {
+        let wanted = placement.wanted(device.is_unified());
+        let found = device.memory_type(needs.memory_type_bits, wanted);
+        let (kind, flags) = found.ok_or_else(|| BackendError::Refused {
+            message: format!("no memory type for {placement:?} of {} bytes", needs.size),
+        })?;
+        let request =
+            vk::MemoryAllocateInfo::default().allocation_size(needs.size).memory_type_index(kind);
+        // SAFETY: the type's index is one of the device's.
+        let raw = unsafe { device.raw().allocate_memory(&request, None) };
+        let raw = raw.map_err(failed("vkAllocateMemory"))?;
+        let mut memory = Self { device: Arc::clone(device), raw, flags, words: None };
+        if flags.contains(Flags::HOST_VISIBLE | Flags::HOST_COHERENT) {
+            let flags = vk::MemoryMapFlags::empty();
+            // SAFETY: the memory is host-visible and not mapped yet.
+            let words = unsafe { device.raw().map_memory(raw, 0, vk::WHOLE_SIZE, flags) };
+            memory.words = NonNull::new(words.map_err(failed("vkMapMemory"))?.cast());
+        }
+        Ok(memory)
+    }
+
+    /// Imports whole pages of the caller's.
+    fn of_host(
+        device: &Arc<Device>,
+        words: &'static [AtomicU32],
+        needs: vk::MemoryRequirements,
+    ) -> Result<Self, BackendError> {
+        let refused = |message: String| BackendError::Refused { message };
+        let import = device.host_import().map_err(refused)?;
+        let (address, bytes) = (words.as_ptr(), size_of_val(words));
+        if !address.addr().is_multiple_of(import.alignment)
+            || !bytes.is_multiple_of(import.alignment)
+        {
+            let (at, alignment) = (address.addr(), import.alignment);
+            return Err(refused(format!(
+                "it imports storage at multiples of {alignment} bytes, not {bytes} bytes at {at:#x}"
+            )));
+        }
+        let handle = vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT;
+        let types = import.memory_types(device.raw(), address.cast())?;
+        let found = device.memory_type(
+            needs.memory_type_bits & types,
+            Placement::HostReads.wanted(device.is_unified()),
+        );
+        let (kind, flags) =
+            found.ok_or_else(|| refused("no memory type of it takes storage".to_owned()))?;
+        let mut pointer = vk::ImportMemoryHostPointerInfoEXT::default()
+            .handle_type(handle)
+            .host_pointer(address.cast_mut().cast());
+        let request = vk::MemoryAllocateInfo::default()
+            .allocation_size(bytes as u64)
+            .memory_type_index(kind)
+            .push_next(&mut pointer);
+        // SAFETY: the words are the program's for ever, whole pages of them, and atomics, which
+        // others may write: the device may keep them as long as it likes.
+        let raw = unsafe { device.raw().allocate_memory(&request, None) };
+        let raw = raw.map_err(failed("vkAllocateMemory"))?;
+        let words = NonNull::new(address.cast_mut());
+        Ok(Self { device: Arc::clone(device), raw, flags, words })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the last buffer in it is gone, and `Allocation` says when that is. Freeing
+        // unmaps.
+        unsafe { self.device.raw().free_memory(self.raw, None) };
+    }
+}
+
+/// A buffer; null memory until it is bound.
+struct Buffer {
+    device: Arc<Device>,
+    raw: vk::Buffer,
+    words: usize,
+    /// Its memory, and the word of it where the buffer starts.
+    memory: Option<(Arc<Memory>, usize)>,
+}
+
+impl Buffer {
+    fn new(
+        device: &Arc<Device>,
+        words: usize,
+        usage: Usage,
+        imported: bool,
+    ) -> Result<Self, BackendError> {
+        let mut external = vk::ExternalMemoryBufferCreateInfo::default()
+            .handle_types(vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT);
+        let mut description = vk::BufferCreateInfo::default()
+            .size(words as u64 * 4)
+            .usage(usage.flags())
+            .sharing_mode(vk::SharingMode::EXCLUSIVE);
+        if imported {
+            description = description.push_next(&mut external);
+        }
+        // SAFETY: the device is alive, and the description outlives the call.
+        let raw = unsafe { device.raw().create_buffer(&description, None) };
+        let raw = raw.map_err(failed("vkCreateBuffer"))?;
+        Ok(Self { device: Arc::clone(device), raw, words, memory: None })
+    }
+
+    fn needs(&self) -> vk::MemoryRequirements {
+        // SAFETY: the buffer is of this device.
+        unsafe { self.device.raw().get_buffer_memory_requirements(self.raw) }
+    }
+
+    /// Binds it to memory from a word on, which the buffer's alignment divides.
+    fn bind(mut self, memory: &Arc<Memory>, word: usize) -> Result<Allocation, BackendError> {
+        // SAFETY: buffer and memory are of this device, the buffer is unbound, and the memory has
+        // room for it at this offset, which its alignment divides.
+        unsafe { self.device.raw().bind_buffer_memory(self.raw, memory.raw, word as u64 * 4) }
+            .map_err(failed("vkBindBufferMemory"))?;
+        self.memory = Some((Arc::clone(memory), word));
+        let allocation = Allocation(Arc::new(self));
+        // Nobody else has seen the words.
+        let words = allocation.mapped().unwrap_or(&[]);
+        words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        Ok(allocation)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: the buffer is this value's own. The GPU no longer uses it: neither the row's
+        // commands, which the row waits for before it drops its allocations, nor wgpu's, since
+        // wgpu lets go of an imported buffer only when they have ended.
+        // (`a_buffer_outlives_its_row_in_passes_of_the_users_own` in tests/driver_rows.rs)
+        unsafe { self.device.raw().destroy_buffer(self.raw, None) };
+    }
+}
+
+/// A buffer and its memory, which live until all clones and imports of it are dropped. The owner
+/// waits for its own commands before it drops them.
+#[derive(Clone)]
+pub(crate) struct Allocation(Arc<Buffer>);
 
 impl Allocation {
-    /// A buffer of `words`. Where it is mapped, all of them are 0.
+    /// A buffer of `words` with memory of its own. Where it is mapped, all of them are 0.
     pub(crate) fn new(
         device: &Arc<Device>,
         words: usize,
         usage: Usage,
         placement: Placement,
     ) -> Result<Self, BackendError> {
-        let raw = device.raw();
-        let size = words as u64 * 4;
-        let description = vk::BufferCreateInfo::default()
-            .size(size)
-            .usage(usage.flags())
-            .sharing_mode(vk::SharingMode::EXCLUSIVE);
-        // SAFETY: the device is alive, and the description outlives the call.
-        let buffer = unsafe { raw.create_buffer(&description, None) };
-        let buffer = buffer.map_err(failed("vkCreateBuffer"))?;
-        // From here on `drop` cleans up, whatever fails.
-        let mut allocation = Self {
-            device: Arc::clone(device),
-            buffer,
-            memory: vk::DeviceMemory::null(),
-            flags: Flags::empty(),
-            words,
-            mapping: None,
-        };
-        // SAFETY: the buffer was just made on this device.
-        let needs = unsafe { raw.get_buffer_memory_requirements(buffer) };
-        let wanted = placement.wanted(device.is_unified());
-        let found = device.memory_type(needs.memory_type_bits, wanted);
-        let (kind, flags) = found.ok_or_else(|| BackendError::Refused {
-            message: format!("no memory type for {placement:?} of {size} bytes"),
-        })?;
-        allocation.flags = flags;
-        let request =
-            vk::MemoryAllocateInfo::default().allocation_size(needs.size).memory_type_index(kind);
-        // SAFETY: the type's index is one of the device's.
-        let memory = unsafe { raw.allocate_memory(&request, None) };
-        allocation.memory = memory.map_err(failed("vkAllocateMemory"))?;
-        // SAFETY: memory and buffer are new, of this device, and unbound; the memory has the size
-        // and, being an allocation's start, the alignment that the buffer needs.
-        unsafe { raw.bind_buffer_memory(buffer, allocation.memory, 0) }
-            .map_err(failed("vkBindBufferMemory"))?;
-        if flags.contains(Flags::HOST_VISIBLE | Flags::HOST_COHERENT) {
-            allocation.map()?;
-        }
-        Ok(allocation)
+        let buffer = Buffer::new(device, words, usage, false)?;
+        let memory = Memory::new(device, buffer.needs(), placement)?;
+        buffer.bind(&Arc::new(memory), 0)
     }
 
-    fn map(&mut self) -> Result<(), BackendError> {
-        let flags = vk::MemoryMapFlags::empty();
-        // SAFETY: the memory is host-visible and not mapped yet.
-        let mapping =
-            unsafe { self.device.raw().map_memory(self.memory, 0, vk::WHOLE_SIZE, flags) };
-        let mapping: *mut AtomicU32 = mapping.map_err(failed("vkMapMemory"))?.cast();
-        // SAFETY: `words` words are mapped, and nobody else has seen them.
-        unsafe { mapping.write_bytes(0, self.words) };
-        self.mapping = NonNull::new(mapping);
-        Ok(())
+    /// Storage buffers in memory of the caller's, each a range of its words. All are 0.
+    pub(crate) fn of_host(
+        device: &Arc<Device>,
+        words: &'static [AtomicU32],
+        ranges: &[Range<usize>],
+    ) -> Result<Vec<Self>, BackendError> {
+        let mut buffers = Vec::with_capacity(ranges.len());
+        let mut needs = vk::MemoryRequirements { memory_type_bits: !0, ..Default::default() };
+        for range in ranges {
+            let buffer = Buffer::new(device, range.len(), Usage::Storage, true)?;
+            let its = buffer.needs();
+            needs.memory_type_bits &= its.memory_type_bits;
+            let start = range.start as u64 * 4;
+            let fits = start + its.size <= size_of_val(words) as u64;
+            if !fits || !start.is_multiple_of(its.alignment) {
+                let (size, alignment) = (its.size, its.alignment);
+                let message = format!("it wants {size} bytes at a multiple of {alignment}");
+                return Err(BackendError::Refused { message });
+            }
+            buffers.push(buffer);
+        }
+        let memory = Arc::new(Memory::of_host(device, words, needs)?);
+        buffers
+            .into_iter()
+            .zip(ranges)
+            .map(|(buffer, range)| buffer.bind(&memory, range.start))
+            .collect()
     }
 
     /// The words, if the host sees them.
     pub(crate) fn mapped(&self) -> Option<&[AtomicU32]> {
-        let mapping = self.mapping?;
-        // SAFETY: `words` words stay mapped as long as `self`, at an address that Vulkan aligns
-        // to at least 64 bytes. The GPU reads and writes them too, as it does every atomic: a
-        // torn word is not possible, and what is seen when is what the submissions order.
+        let (memory, first) = self.0.memory.as_ref()?;
+        let words = memory.words?;
+        // SAFETY: from `first` on, `words` words stay mapped as long as the memory, at an address
+        // that Vulkan aligns to at least 64 bytes, or the caller to a page. The GPU reads and
+        // writes them too, as it does every atomic: a torn word is not possible, and what is seen
+        // when is what the submissions order.
         // (`r5_after_a_dispatch_the_callers_view_is_the_result` in tests/driver_contracts.rs)
-        Some(unsafe { std::slice::from_raw_parts(mapping.as_ptr(), self.words) })
+        Some(unsafe { std::slice::from_raw_parts(words.as_ptr().add(*first), self.0.words) })
     }
 
     pub(crate) fn buffer(&self) -> vk::Buffer {
-        self.buffer
+        self.0.raw
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.words as u64 * 4
+        self.0.words as u64 * 4
     }
 
     pub(crate) fn flags(&self) -> Flags {
-        self.flags
+        self.0.memory.as_ref().map_or(Flags::empty(), |(memory, _)| memory.flags)
     }
 
-    /// The buffer as wgpu's, to be bound and copied by its commands. `self` must outlive their
-    /// execution, not the value: wgpu's buffer owns nothing.
+    /// The buffer as wgpu's, to be bound and copied by its commands.
     pub(crate) fn import(&self, label: &str) -> wgpu::Buffer {
-        // SAFETY: the VkBuffer is of this device, and alive until `drop`, which the owner of
-        // `self` reaches only when the GPU is idle and the queue, through which alone it could be
-        // used, is no longer in anybody's reach.
+        let kept = Arc::clone(&self.0);
+        // SAFETY: the VkBuffer is of this device, and alive until wgpu has dropped the callback,
+        // which owns it too.
         let hal = unsafe {
-            wgpu_hal::vulkan::Buffer::from_raw_externally_owned(self.buffer, Box::new(|| {}))
+            wgpu_hal::vulkan::Buffer::from_raw_externally_owned(
+                self.0.raw,
+                Box::new(move || drop(kept)),
+            )
         };
         let descriptor = wgpu::BufferDescriptor {
             label: Some(label),
@@ -181,21 +312,10 @@ impl Allocation {
             mapped_at_creation: false,
         };
         // SAFETY: made from this device's handle, with these usages and this size, and zeroed: by
-        // `map`, or by the caller before it lets anybody read.
+        // `bind`, or by the caller before it lets anybody read.
         unsafe {
-            self.device.wgpu().create_buffer_from_hal::<wgpu_hal::api::Vulkan>(hal, &descriptor)
-        }
-    }
-}
-
-impl Drop for Allocation {
-    fn drop(&mut self) {
-        let raw = self.device.raw();
-        // SAFETY: both are this allocation's own or null, and the GPU no longer uses them: the
-        // owner waits for the device to be idle first. Freeing unmaps.
-        unsafe {
-            raw.destroy_buffer(self.buffer, None);
-            raw.free_memory(self.memory, None);
+            let wgpu = self.0.device.wgpu();
+            wgpu.create_buffer_from_hal::<wgpu_hal::api::Vulkan>(hal, &descriptor)
         }
     }
 }

@@ -11,38 +11,30 @@ use std::sync::Arc;
 /// Bindings: storage buffers, then the dynamic uniform.
 const STORAGE_BUFFERS: u32 = binding::RUN;
 
-/// Everything but the commands. All handles are null until they are made, so that `drop` can
-/// destroy whatever there is.
+/// The entry points. All handles are null until they are made, so that `drop` can destroy whatever
+/// there is.
 pub(crate) struct Pipelines {
     device: Arc<Device>,
     set_layout: vk::DescriptorSetLayout,
     layout: vk::PipelineLayout,
-    pool: vk::DescriptorPool,
-    set: vk::DescriptorSet,
     /// In the order of [`Entry`]; null where it was not asked for.
     pipelines: [vk::Pipeline; Kernel::ENTRIES.len()],
 }
 
 impl Pipelines {
-    /// Pipelines of some of the entry points of `kernel`, bound to `storage` in binding order and
-    /// to `run_params`, of which each dispatch sees [`Kernel::RUN_BYTES`] from its own offset on.
+    /// Pipelines of some of the entry points of `kernel`.
     pub(crate) fn new(
         device: &Arc<Device>,
         kernel: &Kernel,
         entries: &[Entry],
-        storage: [&Allocation; STORAGE_BUFFERS as usize],
-        run_params: &Allocation,
     ) -> Result<Self, BackendError> {
         let mut pipelines = Self {
             device: Arc::clone(device),
             set_layout: vk::DescriptorSetLayout::null(),
             layout: vk::PipelineLayout::null(),
-            pool: vk::DescriptorPool::null(),
-            set: vk::DescriptorSet::null(),
             pipelines: Default::default(),
         };
         pipelines.make_layouts()?;
-        pipelines.make_set(storage, run_params)?;
         for &entry in entries {
             pipelines.pipelines[entry as usize] = pipelines.make_pipeline(kernel, entry.name())?;
         }
@@ -76,54 +68,6 @@ impl Pipelines {
         Ok(())
     }
 
-    fn make_set(
-        &mut self,
-        storage: [&Allocation; STORAGE_BUFFERS as usize],
-        run_params: &Allocation,
-    ) -> Result<(), BackendError> {
-        let count =
-            |kind, count| vk::DescriptorPoolSize::default().ty(kind).descriptor_count(count);
-        let sizes = [
-            count(vk::DescriptorType::STORAGE_BUFFER, STORAGE_BUFFERS),
-            count(vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC, 1),
-        ];
-        let description = vk::DescriptorPoolCreateInfo::default().max_sets(1).pool_sizes(&sizes);
-        let raw = self.device.raw();
-        // SAFETY: the device is alive, and the description outlives the call.
-        let pool = unsafe { raw.create_descriptor_pool(&description, None) };
-        self.pool = pool.map_err(failed("vkCreateDescriptorPool"))?;
-        let set_layouts = [self.set_layout];
-        let request = vk::DescriptorSetAllocateInfo::default()
-            .descriptor_pool(self.pool)
-            .set_layouts(&set_layouts);
-        // SAFETY: the pool is new and has room for one such set.
-        let sets = unsafe { raw.allocate_descriptor_sets(&request) };
-        self.set = sets.map_err(failed("vkAllocateDescriptorSets"))?[0];
-        for (binding, allocation) in (0..).zip(storage) {
-            let whole = vk::DescriptorBufferInfo::default()
-                .buffer(allocation.buffer())
-                .range(allocation.bytes());
-            self.write(binding, vk::DescriptorType::STORAGE_BUFFER, whole);
-        }
-        let one_run = vk::DescriptorBufferInfo::default()
-            .buffer(run_params.buffer())
-            .range(Kernel::RUN_BYTES);
-        self.write(binding::RUN, vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC, one_run);
-        Ok(())
-    }
-
-    fn write(&self, binding: u32, kind: vk::DescriptorType, buffer: vk::DescriptorBufferInfo) {
-        let buffers = [buffer];
-        let write = vk::WriteDescriptorSet::default()
-            .dst_set(self.set)
-            .dst_binding(binding)
-            .descriptor_type(kind)
-            .buffer_info(&buffers);
-        // SAFETY: the set is alive and no command uses it yet; the buffer is of this device and
-        // has the usage of its kind.
-        unsafe { self.device.raw().update_descriptor_sets(&[write], &[]) };
-    }
-
     fn make_pipeline(&self, kernel: &Kernel, entry: &str) -> Result<vk::Pipeline, BackendError> {
         let code = spirv::compile(kernel, entry);
         let code = code.map_err(|message| BackendError::Refused { message })?;
@@ -154,10 +98,6 @@ impl Pipelines {
         self.layout
     }
 
-    pub(crate) fn set(&self) -> vk::DescriptorSet {
-        self.set
-    }
-
     pub(crate) fn pipeline(&self, entry: Entry) -> vk::Pipeline {
         self.pipelines[entry as usize]
     }
@@ -167,12 +107,83 @@ impl Drop for Pipelines {
     fn drop(&mut self) {
         let raw = self.device.raw();
         // SAFETY: all are this value's own, or null, and the owner has waited for the device to
-        // be idle. The set goes with its pool.
+        // be idle.
         unsafe {
             self.pipelines.iter().for_each(|pipeline| raw.destroy_pipeline(*pipeline, None));
-            raw.destroy_descriptor_pool(self.pool, None);
             raw.destroy_pipeline_layout(self.layout, None);
             raw.destroy_descriptor_set_layout(self.set_layout, None);
         }
+    }
+}
+
+/// What a drain is bound to: a row's buffers, a work list and parameters.
+pub(crate) struct Bindings {
+    device: Arc<Device>,
+    pool: vk::DescriptorPool,
+    set: vk::DescriptorSet,
+}
+
+impl Bindings {
+    /// Binds `storage` in binding order and `run_params`, of which each dispatch sees
+    /// [`Kernel::RUN_BYTES`] from its own offset on.
+    pub(crate) fn new<'a>(
+        pipelines: &Pipelines,
+        storage: impl Iterator<Item = &'a Allocation>,
+        run_params: &Allocation,
+    ) -> Result<Self, BackendError> {
+        let count =
+            |kind, count| vk::DescriptorPoolSize::default().ty(kind).descriptor_count(count);
+        let sizes = [
+            count(vk::DescriptorType::STORAGE_BUFFER, STORAGE_BUFFERS),
+            count(vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC, 1),
+        ];
+        let description = vk::DescriptorPoolCreateInfo::default().max_sets(1).pool_sizes(&sizes);
+        let device = Arc::clone(&pipelines.device);
+        // SAFETY: the device is alive, and the description outlives the call.
+        let pool = unsafe { device.raw().create_descriptor_pool(&description, None) };
+        let pool = pool.map_err(failed("vkCreateDescriptorPool"))?;
+        let mut bindings = Self { device, pool, set: vk::DescriptorSet::null() };
+        let set_layouts = [pipelines.set_layout];
+        let request = vk::DescriptorSetAllocateInfo::default()
+            .descriptor_pool(pool)
+            .set_layouts(&set_layouts);
+        // SAFETY: the pool is new and has room for one such set.
+        let sets = unsafe { bindings.device.raw().allocate_descriptor_sets(&request) };
+        bindings.set = sets.map_err(failed("vkAllocateDescriptorSets"))?[0];
+        for (binding, allocation) in (0..).zip(storage) {
+            let whole = vk::DescriptorBufferInfo::default()
+                .buffer(allocation.buffer())
+                .range(allocation.bytes());
+            bindings.write(binding, vk::DescriptorType::STORAGE_BUFFER, whole);
+        }
+        let one_run = vk::DescriptorBufferInfo::default()
+            .buffer(run_params.buffer())
+            .range(Kernel::RUN_BYTES);
+        bindings.write(binding::RUN, vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC, one_run);
+        Ok(bindings)
+    }
+
+    fn write(&self, binding: u32, kind: vk::DescriptorType, buffer: vk::DescriptorBufferInfo) {
+        let buffers = [buffer];
+        let write = vk::WriteDescriptorSet::default()
+            .dst_set(self.set)
+            .dst_binding(binding)
+            .descriptor_type(kind)
+            .buffer_info(&buffers);
+        // SAFETY: the set is alive and no command uses it yet; the buffer is of this device and
+        // has the usage of its kind.
+        unsafe { self.device.raw().update_descriptor_sets(&[write], &[]) };
+    }
+
+    pub(crate) fn set(&self) -> vk::DescriptorSet {
+        self.set
+    }
+}
+
+impl Drop for Bindings {
+    fn drop(&mut self) {
+        // SAFETY: the pool is this value's own, and its owner has waited for every command that
+        // is bound to the set, which goes with it.
+        unsafe { self.device.raw().destroy_descriptor_pool(self.pool, None) };
     }
 }

@@ -2,7 +2,7 @@
 
 use super::device::{Device, failed};
 use super::memory::Allocation;
-use super::pipelines::Pipelines;
+use super::pipelines::{Bindings, Pipelines};
 use crate::backend::BackendError;
 use crate::kernel::{Entry, Kernel};
 use ash::vk;
@@ -32,10 +32,11 @@ pub(crate) struct Recording {
 impl Recording {
     /// Records dispatches of `drain` (one of the entry points for slots) and of fences: see
     /// [`Recording::of_runs`]. Run r of a submission finds its parameters in stride r of what the
-    /// pipelines' uniform is bound to, and its workgroups in `arguments`.
+    /// uniform is bound to, and its workgroups in `arguments`.
     pub(crate) fn drains(
         device: &Arc<Device>,
         pipelines: &Pipelines,
+        bindings: &Bindings,
         drain: Entry,
         arguments: &Allocation,
     ) -> Result<Self, BackendError> {
@@ -46,7 +47,7 @@ impl Recording {
                 let runs = runs.chain(std::iter::repeat_n(Entry::Fence, fences));
                 let runs = runs.enumerate().map(|(run, entry)| (entry, run));
                 let groups = Groups::Indirect(arguments);
-                recording.record(2 * drains + fences, pipelines, groups, runs)?;
+                recording.record(2 * drains + fences, (pipelines, bindings), groups, runs)?;
             }
         }
         Ok(recording)
@@ -57,6 +58,7 @@ impl Recording {
     pub(crate) fn stays(
         device: &Arc<Device>,
         pipelines: &Pipelines,
+        bindings: &Bindings,
         entry: Entry,
         groups: u32,
         dispatches: usize,
@@ -64,7 +66,7 @@ impl Recording {
         let recording = Self::new(device, 2)?;
         for index in 0..2 {
             let runs = std::iter::repeat_n((entry, 0), dispatches);
-            recording.record(index, pipelines, Groups::Fixed(groups), runs)?;
+            recording.record(index, (pipelines, bindings), Groups::Fixed(groups), runs)?;
         }
         Ok(recording)
     }
@@ -90,7 +92,7 @@ impl Recording {
     fn record(
         &self,
         index: usize,
-        pipelines: &Pipelines,
+        (pipelines, bindings): (&Pipelines, &Bindings),
         groups: Groups<'_>,
         runs: impl Iterator<Item = (Entry, usize)>,
     ) -> Result<(), BackendError> {
@@ -132,7 +134,7 @@ impl Recording {
                 barrier((shader.0, Access::SHADER_WRITE), shader);
             }
             let (compute, layout) = (vk::PipelineBindPoint::COMPUTE, pipelines.layout());
-            let (pipeline, set) = (pipelines.pipeline(entry), pipelines.set());
+            let (pipeline, set) = (pipelines.pipeline(entry), bindings.set());
             let (params, arguments_at) = (run * Kernel::RUN_STRIDE, run * DISPATCH_WORDS * 4);
             // SAFETY: pipeline, layout, set and arguments are of this device and outlive the
             // commands, since one value owns them all; the offsets lie within the buffers, which
@@ -174,7 +176,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // SAFETY: the owner has waited for the device to be idle. The commands go with the pool.
+        // SAFETY: the owner has waited for all commands, which go with the pool.
         unsafe { self.device.raw().destroy_command_pool(self.pool, None) };
     }
 }

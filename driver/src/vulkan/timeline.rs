@@ -4,6 +4,7 @@ use super::device::{Device, failed};
 use crate::backend::BackendError;
 use ash::vk;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a wait looks before it sleeps.
@@ -13,7 +14,8 @@ const SPIN: Duration = Duration::from_micros(200);
 pub(crate) struct Timeline {
     device: Arc<Device>,
     semaphore: vk::Semaphore,
-    submitted: u64,
+    /// Written by whoever holds the queue.
+    submitted: AtomicU64,
 }
 
 impl Timeline {
@@ -25,55 +27,60 @@ impl Timeline {
         // SAFETY: the device is alive and has timeline semaphores (`Device::below`).
         let semaphore = unsafe { device.raw().create_semaphore(&description, None) };
         let semaphore = semaphore.map_err(failed("vkCreateSemaphore"))?;
-        Ok(Self { device: Arc::clone(device), semaphore, submitted: 0 })
+        Ok(Self { device: Arc::clone(device), semaphore, submitted: AtomicU64::new(0) })
     }
 
-    /// Submits recorded commands behind everything submitted before.
-    pub(crate) fn submit(&mut self, commands: vk::CommandBuffer) -> Result<(), BackendError> {
-        let (commands, semaphores) = ([commands], [self.semaphore]);
-        let values = [self.submitted + 1];
+    /// Submits recorded commands behind everything submitted before, and numbers the submission,
+    /// from 1 on.
+    pub(crate) fn submit(&self, commands: &[vk::CommandBuffer]) -> Result<u64, BackendError> {
+        let (queue, _order) = self.device.queue();
+        let number = self.submitted() + 1;
+        let (semaphores, values) = ([self.semaphore], [number]);
         let mut timeline =
             vk::TimelineSemaphoreSubmitInfo::default().signal_semaphore_values(&values);
         let submission = vk::SubmitInfo::default()
-            .command_buffers(&commands)
+            .command_buffers(commands)
             .signal_semaphores(&semaphores)
             .push_next(&mut timeline);
-        let (queue, order) = self.device.queue();
         // SAFETY: the commands are recorded, of this device and not pending: the caller has
-        // waited for them. The semaphore's value only grows. Nobody else uses the queue: `order`
-        // is held. What the commands use outlives them, because its owner waits before it drops.
-        let submitted =
-            unsafe { self.device.raw().queue_submit(queue, &[submission], vk::Fence::null()) };
-        drop(order);
-        submitted.map_err(failed("vkQueueSubmit"))?;
-        self.submitted += 1;
-        Ok(())
+        // waited for them. The semaphore's value only grows, and nobody else uses the queue:
+        // `_order` is held. What the commands use outlives them, because its owner waits before
+        // it drops.
+        unsafe { self.device.raw().queue_submit(queue, &[submission], vk::Fence::null()) }
+            .map_err(failed("vkQueueSubmit"))?;
+        self.submitted.store(number, Ordering::Release);
+        Ok(number)
     }
 
-    /// Waits for everything submitted here.
+    /// Whether submission `number` has ended.
+    pub(crate) fn is_finished(&self, number: u64) -> Result<bool, BackendError> {
+        // SAFETY: the semaphore is alive.
+        let reached = unsafe { self.device.raw().get_semaphore_counter_value(self.semaphore) };
+        Ok(reached.map_err(failed("vkGetSemaphoreCounterValue"))? >= number)
+    }
+
+    /// Waits for submission `number`.
     ///
     /// It looks all the time at first: to sleep and be woken takes longer than most drains. Where
     /// the GPU is a CPU, it needs the core.
-    pub(crate) fn wait(&self, timeout: Duration) -> Result<(), BackendError> {
+    pub(crate) fn wait(&self, number: u64, timeout: Duration) -> Result<(), BackendError> {
         let start = Instant::now();
         while !self.device.is_cpu() && start.elapsed() < SPIN.min(timeout) {
-            // SAFETY: the semaphore is alive.
-            let reached = unsafe { self.device.raw().get_semaphore_counter_value(self.semaphore) };
-            if reached.map_err(failed("vkGetSemaphoreCounterValue"))? >= self.submitted {
+            if self.is_finished(number)? {
                 return Ok(());
             }
             std::hint::spin_loop();
         }
-        self.wait_for(self.submitted, timeout)
+        self.sleep(number, timeout)
     }
 
     /// How many submissions there were.
     pub(crate) fn submitted(&self) -> u64 {
-        self.submitted
+        self.submitted.load(Ordering::Acquire)
     }
 
-    /// Waits for submission `number`, from 1 on.
-    pub(crate) fn wait_for(&self, number: u64, timeout: Duration) -> Result<(), BackendError> {
+    /// [`Timeline::wait`], asleep from the start.
+    pub(crate) fn sleep(&self, number: u64, timeout: Duration) -> Result<(), BackendError> {
         let (semaphores, values) = ([self.semaphore], [number]);
         let wait = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);

@@ -1,9 +1,10 @@
 //! A kernel that stays on: slice after slice, submitted by a thread of its own.
 
-use crate::backend::BackendError;
+use super::Mapped;
+use crate::backend::{BackendError, Submission};
 use crate::kernel::{Entry, Kernel, LLVMPIPE_ITERATIONS, StayLimits};
 use crate::persistent::{PersistError, Slices};
-use crate::vulkan::{Device, Pipelines, Recording, Timeline};
+use crate::vulkan::{Bindings, Recording};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,12 +22,14 @@ const BUDGET: u32 = 1 << 22;
 
 /// What it takes, made when the driver is opened.
 pub(super) struct Stay {
-    device: Arc<Device>,
+    mapped: Arc<Mapped>,
     recording: Recording,
     slice: Duration,
     timeout: Duration,
     /// The most that one dispatch may do.
     most: StayLimits,
+    /// The last submission of all stays until now.
+    last: u64,
     running: Option<Running>,
 }
 
@@ -45,6 +48,8 @@ struct Shared {
 #[derive(Clone, Default)]
 struct State {
     slices: Slices,
+    /// The last submission.
+    last: u64,
     error: Option<BackendError>,
 }
 
@@ -61,13 +66,13 @@ pub(super) fn entry(ends_loops: bool) -> Entry {
 
 impl Stay {
     pub(super) fn new(
-        device: &Arc<Device>,
-        pipelines: &Pipelines,
-        kernel: &Kernel,
+        mapped: &Arc<Mapped>,
+        bindings: &Bindings,
         ring_slots: u32,
-        ends_loops: bool,
         [slice, timeout]: [Duration; 2],
     ) -> Result<Self, PersistError> {
+        let Mapped { kernel, device, pipelines, gpu, .. } = &**mapped;
+        let ends_loops = gpu.ends_loops();
         if kernel.segments() > 1 {
             let reason = format!("a handler has {} segments, and no drain", kernel.segments());
             return Err(PersistError::Unavailable { reason });
@@ -79,9 +84,10 @@ impl Stay {
                 (StayLimits { passes: u32::MAX / 2, look_passes: 1, budget: BUDGET }, groups, 1)
             }
         };
-        let recording = Recording::stays(device, pipelines, entry(ends_loops), groups, dispatches)?;
-        let device = Arc::clone(device);
-        Ok(Self { device, recording, slice, timeout, most, running: None })
+        let entry = entry(ends_loops);
+        let recording = Recording::stays(device, pipelines, bindings, entry, groups, dispatches)?;
+        let mapped = Arc::clone(mapped);
+        Ok(Self { mapped, recording, slice, timeout, most, last: 0, running: None })
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -93,11 +99,10 @@ impl Stay {
         &mut self,
         set_limits: impl Fn(StayLimits) + Send + 'static,
     ) -> Result<(), PersistError> {
-        let timeline = Timeline::new(&self.device)?;
         let shared = Arc::new(Shared::default());
         let mut submitter = Submitter {
             shared: Arc::clone(&shared),
-            timeline,
+            mapped: Arc::clone(&self.mapped),
             commands: self.recording.pair(),
             slice: self.slice,
             timeout: self.timeout,
@@ -131,18 +136,24 @@ impl Stay {
         // The thread does not panic; if it did, nothing of it is needed.
         let _ = running.thread.join();
         let mut state = running.shared.state().clone();
+        self.last = state.last;
         state.slices.stopped_in = start.elapsed();
         match state.error {
             Some(error) => Err(error.into()),
             None => Ok(state.slices),
         }
     }
+
+    /// The last submission of all stays that have stopped.
+    pub(super) fn last(&self) -> Submission {
+        Submission::Timeline(self.last)
+    }
 }
 
 /// The thread's part.
 struct Submitter {
     shared: Arc<Shared>,
-    timeline: Timeline,
+    mapped: Arc<Mapped>,
     commands: [ash::vk::CommandBuffer; 2],
     slice: Duration,
     timeout: Duration,
@@ -159,34 +170,36 @@ impl Submitter {
         if let Err(error) = self.submit_slices(set_limits) {
             self.shared.state().error = Some(error);
         }
-        // What the commands use must outlive them.
-        let _ = self.timeline.wait(self.timeout);
     }
 
     /// Keeps one slice waiting behind the one that runs, so that there is no gap between them.
     fn submit_slices(&mut self, set_limits: impl Fn(StayLimits)) -> Result<(), BackendError> {
-        let mut last_end = Instant::now();
-        for number in 1.. {
+        let timeline = &Arc::clone(&self.mapped).timeline;
+        let (mut last_end, mut running) = (Instant::now(), None);
+        for commands in self.commands.into_iter().cycle() {
+            let mut waiting = None;
             if !self.shared.stop.load(Ordering::Acquire) {
-                // Its commands were those of the slice before the last, which has ended.
-                self.timeline.submit(self.commands[(number % 2) as usize])?;
+                // Its commands were those of the slice before the one that runs, which has ended.
+                let number = timeline.submit(&[commands])?;
+                self.shared.state().last = number;
+                waiting = Some(number);
             }
-            let ended = number - 1;
-            if ended > 0 {
-                self.timeline.wait_for(ended, self.timeout)?;
+            let has_ended = running.is_some();
+            if let Some(number) = running {
+                timeline.sleep(number, self.timeout)?;
             }
             let now = Instant::now();
-            if ended > 0 {
+            if has_ended {
                 let lasted = now - last_end;
                 let mut state = self.shared.state();
-                state.slices.slices = ended;
+                state.slices.slices += 1;
                 state.slices.longest = state.slices.longest.max(lasted);
                 drop(state);
                 self.adapt(lasted);
                 set_limits(self.limits());
             }
-            last_end = now;
-            if ended == self.timeline.submitted() {
+            (last_end, running) = (now, waiting);
+            if running.is_none() {
                 break;
             }
         }

@@ -26,10 +26,10 @@ pub(super) fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout 
     })
 }
 
-pub(super) fn bind_group(
+pub(super) fn bind_group<'a>(
     device: &wgpu::Device,
     layout: &wgpu::BindGroupLayout,
-    storage: &[&wgpu::Buffer; 6],
+    storage: impl Iterator<Item = &'a wgpu::Buffer>,
     run_params: &wgpu::Buffer,
 ) -> wgpu::BindGroup {
     let mut entries: Vec<_> = (0..)
