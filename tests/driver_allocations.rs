@@ -8,7 +8,9 @@ use slipring_core::opcode;
 use slipring_core::publisher::{Outcome, Ticket};
 use slipring_core::ring::{Job, WorkItem};
 use slipring_core::slot::Priority;
-use slipring_driver::{BackendChoice, Driver, Kernel, Readback, Recovery};
+use slipring_driver::{
+    BackendChoice, Driver, Kernel, Readback, Recovery, RowResults, dispatch_rows,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -63,19 +65,53 @@ fn e8_ten_thousand_mapped_dispatches_allocate_nothing() {
     // Without the validation layer, whose messages would count.
     let builder = builder.backend(BackendChoice::Mapped);
     allocates_nothing(builder.clone().open().unwrap());
-    allocates_nothing(builder.recovery(Recovery::default()).open().unwrap());
+    allocates_nothing(builder.clone().recovery(Recovery::default()).open().unwrap());
+    rows_allocate_nothing(builder.clone().open().unwrap());
+    overlapped_dispatches_allocate_nothing(builder.in_flight(3).open().unwrap());
+}
+
+/// How much is allocated by `turn` in the steady state.
+fn allocations(mut turn: impl FnMut()) -> u64 {
+    (0..10).for_each(|_| turn());
+    let before = ALLOCATIONS.load(Relaxed);
+    (0..DISPATCHES).for_each(|_| turn());
+    ALLOCATIONS.load(Relaxed) - before
+}
+
+fn rows_allocate_nothing(first: Driver) {
+    let open = |slots| first.another_row(Geometry::of_slots(slots, 8).unwrap()).open().unwrap();
+    let (second, third) = (open(16), open(256));
+    let mut rows = [first, second, third];
+    let mut results = RowResults::with_capacity(rows.len());
+    let add = Job::new(opcode::ATOMIC_ADD, &[1, 160]);
+    let allocations = allocations(|| {
+        for row in &mut rows {
+            row.publish(&add).unwrap();
+        }
+        dispatch_rows(&mut rows, &Readback::observables(0..1), &mut results).unwrap();
+        assert_eq!(results.total().done, 3);
+    });
+    assert_eq!(allocations, 0, "in {DISPATCHES} dispatches of rows");
+}
+
+fn overlapped_dispatches_allocate_nothing(mut driver: Driver) {
+    let mut overlapped = driver.overlapped(&Readback::observables(0..1)).unwrap();
+    let add = Job::new(opcode::ATOMIC_ADD, &[1, 160]);
+    let allocations = allocations(|| {
+        let dispatches: [_; 3] = std::array::from_fn(|_| {
+            overlapped.publish(&add).unwrap();
+            overlapped.dispatch().unwrap()
+        });
+        for dispatch in dispatches {
+            assert_eq!(overlapped.wait(dispatch).unwrap().done, 1);
+        }
+    });
+    assert_eq!(allocations, 0, "in {DISPATCHES} turns of overlapped dispatches");
 }
 
 fn allocates_nothing(mut driver: Driver) {
     let items = [WorkItem { opcode: opcode::ATOMIC_ADD, input: 1, output: 160, param: 0 }; 8];
-    for _ in 0..10 {
-        turn(&mut driver, &items);
-    }
-    let before = ALLOCATIONS.load(Relaxed);
-    for _ in 0..DISPATCHES {
-        turn(&mut driver, &items);
-    }
-    let allocations = ALLOCATIONS.load(Relaxed) - before;
+    let allocations = allocations(|| turn(&mut driver, &items));
     assert_eq!(allocations, 0, "in {DISPATCHES} dispatches");
     assert_eq!(driver.row().control.done_count(), Ok(16 * (DISPATCHES + 10)));
 }

@@ -88,6 +88,7 @@ pub struct Publisher<L> {
     in_flight: [u32; TENANTS as usize],
     sequence: u32,
     trusts_ledger: bool,
+    is_frozen: bool,
 }
 
 impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
@@ -103,9 +104,17 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     ) -> Result<Self, LayoutError> {
         check_slots(ledger.as_ref().len(), &partitions)?;
         let (cursors, in_flight) = ([0; LEVELS], [0; TENANTS as usize]);
-        let (sequence, trusts_ledger) = (0, false);
-        let mut publisher =
-            Self { ledger, partitions, tenants, cursors, in_flight, sequence, trusts_ledger };
+        let (sequence, trusts_ledger, is_frozen) = (0, false, false);
+        let mut publisher = Self {
+            ledger,
+            partitions,
+            tenants,
+            cursors,
+            in_flight,
+            sequence,
+            trusts_ledger,
+            is_frozen,
+        };
         publisher.adopt(ring)?;
         Ok(publisher)
     }
@@ -158,6 +167,45 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     /// first, it is seen.
     pub fn trust_ledger(&mut self, trusts: bool) {
         self.trusts_ledger = trusts;
+    }
+
+    /// Whether slots in flight stay so, whatever the ring says, until they are settled one by one:
+    /// for a ring that a device is writing at the moment.
+    ///
+    /// ```
+    /// use slipring_core::publisher::{Entry, Outcome, Publisher};
+    /// use slipring_core::{opcode, partition::Partitions, ring::{Job, Ring}};
+    /// use slipring_core::{slot::status, tenant::TenantTable};
+    ///
+    /// let mut words = [0; 16];
+    /// let ledger = [Entry::FREE; 1];
+    /// let (partitions, tenants) = (Partitions::single(1), TenantTable::open(1));
+    /// let ring = Ring::new(&mut words)?;
+    /// let mut publisher = Publisher::new(ring, ledger, partitions, tenants)?;
+    /// let ticket = publisher.publish(ring, &Job::new(opcode::NOP, &[]))?;
+    /// publisher.freeze(true);
+    ///
+    /// words[0] = status::DONE; // as the device does
+    /// let ring = Ring::new(&mut words)?;
+    /// assert_eq!(publisher.outcome(ring, ticket), Outcome::Pending);
+    /// publisher.settle(ring, ticket.slot);
+    /// assert_eq!(publisher.outcome(ring, ticket), Outcome::Done);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn freeze(&mut self, is_frozen: bool) {
+        self.is_frozen = is_frozen;
+    }
+
+    /// Whether slots in flight stay so until they are settled.
+    pub const fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
+    /// Books a slot as what the ring says that it is now, frozen or not.
+    pub fn settle<W: Word>(&mut self, ring: Ring<'_, W>, slot: u32) {
+        let was_frozen = core::mem::replace(&mut self.is_frozen, false);
+        self.look_at(ring, slot);
+        self.is_frozen = was_frozen;
     }
 
     /// Books every slot in flight as DONE, without a look at the ring: the caller knows, as from
@@ -338,7 +386,7 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     /// status of every slot in flight up to there.
     pub fn next_fault<W: Word>(&mut self, ring: Ring<'_, W>) -> Option<Fault> {
         for slot in 0..ring.slots() {
-            self.settle(ring, slot);
+            self.look_at(ring, slot);
             let entry = self.ledger.as_mut().get_mut(slot as usize)?;
             if let Use::UnreadFault(code) = entry.use_ {
                 entry.use_ = Use::Free;
@@ -353,14 +401,14 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         for slot in 0..ring.slots() {
             let entry = self.ledger.as_ref().get(slot as usize);
             if entry.is_some_and(|entry| u32::from(entry.tenant) == tenant) {
-                self.settle(ring, slot);
+                self.look_at(ring, slot);
             }
         }
         self.in_flight.get(tenant as usize).copied().unwrap_or(0)
     }
 
     /// Books a slot that has finished since it was last looked at.
-    fn settle<W: Word>(&mut self, ring: Ring<'_, W>, slot: u32) {
+    fn look_at<W: Word>(&mut self, ring: Ring<'_, W>, slot: u32) {
         let entry = self.ledger.as_ref().get(slot as usize);
         if entry.is_some_and(|entry| matches!(entry.use_, Use::InFlight | Use::UnreadFault(_)))
             && let Some(state) = ring.state(slot)
@@ -373,6 +421,9 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     fn settle_as(&mut self, slot: u32, state: State) {
         let Some(entry) = self.ledger.as_mut().get_mut(slot as usize) else { return };
         let was = entry.use_;
+        if self.is_frozen && was == Use::InFlight {
+            return;
+        }
         entry.use_ = match (was, state) {
             (Use::InFlight, State::Done) => Use::Free,
             (Use::InFlight, State::Fault(code)) => Use::UnreadFault(code),
@@ -441,6 +492,7 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         self.settle_as(slot, state);
         match self.ledger.as_ref().get(slot as usize) {
             Some(Entry { use_: Use::UnreadFault(_), .. }) => Room::UnreadFault,
+            Some(Entry { use_: Use::InFlight, .. }) => Room::InFlight,
             Some(entry) if state.is_publishable() => {
                 if self.is_held(ring, entry.held_by) {
                     Room::Fenced
@@ -459,7 +511,7 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
             // The ledger may lag behind the ring: the fence's own status decides.
             entry.sequence == fence.sequence
                 && entry.use_ == Use::InFlight
-                && ring.state(fence.slot).is_some_and(State::is_in_flight)
+                && (self.is_frozen || ring.state(fence.slot).is_some_and(State::is_in_flight))
         })
     }
 

@@ -1,13 +1,14 @@
 //! The row on both sides: what the host writes and reads, and the device that runs it.
 
-use crate::backend::{Backend, BackendError, Batch, Cost, Drain, Resident, Submission};
-use crate::dirty::{Dirty, Unit};
+use crate::backend::{Backend, BackendError, Batch, Cost, Drain, Options, Resident, Submission};
+use crate::dirty::{Dirty, Unit, whole};
 use crate::driver::DriverError;
 use crate::host_row::HostRow;
 use crate::open::Opened;
 use crate::readback::Readback;
 use crate::recovery::Mirror;
 use crate::shared::{Shared, is_same};
+use crate::storage::Storage;
 use crate::work::{WorkList, runs};
 use slipring_core::layout::Buffer;
 use slipring_core::ring::Ring;
@@ -23,7 +24,7 @@ pub(crate) struct Device {
     pub(crate) shared: Arc<Shared>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) resident: Box<dyn Resident>,
-    timeout: Duration,
+    options: Options,
     dirty: Dirty,
     mirror: Option<Mirror>,
     /// Whether the resident row only stands in for one that was lost.
@@ -63,7 +64,7 @@ impl Device {
         shared: Arc<Shared>,
         (backend, resident): Opened,
         mirror: Option<Mirror>,
-        timeout: Duration,
+        options: Options,
         work: Vec<WorkList>,
     ) -> Self {
         let geometry = resident.host().geometry();
@@ -83,7 +84,7 @@ impl Device {
             shared,
             backend,
             resident,
-            timeout,
+            options,
             dirty: Dirty::new(geometry),
             mirror,
             is_lost: false,
@@ -142,12 +143,12 @@ impl Device {
         true
     }
 
-    /// Takes back every drain that was begun.
-    pub(crate) fn cancel(&mut self, work: &mut WorkList) {
-        while let Some(mut flight) = self.flights.pop_front() {
-            work.append(&mut flight.work);
-            self.spare.push(flight);
-        }
+    /// Takes back the drain that was begun last; says whether there was one.
+    pub(crate) fn cancel_newest(&mut self, work: &mut WorkList) -> bool {
+        let Some(mut flight) = self.flights.pop_back() else { return false };
+        work.append(&mut flight.work);
+        self.spare.push(flight);
+        true
     }
 
     /// Gives back a flight whose results were taken.
@@ -213,13 +214,27 @@ impl Device {
         self.flights.front().map_or(Submission::Ended, |flight| flight.submission.clone())
     }
 
+    /// Submits what was begun.
+    pub(crate) fn start(&mut self) -> Result<(), DriverError> {
+        self.call(false, Self::submit_waiting)
+    }
+
+    fn submit_waiting(&mut self) -> Result<(), BackendError> {
+        while self.flights.iter().any(|flight| flight.rest.is_some()) {
+            submit(&mut [&mut *self], |device| device)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
     /// Waits for the oldest drain, which is submitted first if it was not, and takes over what it
     /// has changed; says how many devices were replaced since the last one.
     pub(crate) fn finish(&mut self, is_retry: bool) -> Result<(Flight, u32), DriverError> {
         self.call(is_retry, |device| {
-            while device.flights.iter().any(|flight| flight.rest.is_some()) {
-                submit(&mut [&mut *device], |device| device)?;
-            }
+            device.submit_waiting()?;
             let Some(flight) = device.flights.front() else { return Ok(()) };
             device.resident.finish(flight.index, &flight.readback)?;
             match &mut device.mirror {
@@ -255,6 +270,33 @@ impl Device {
         words: &mut [u32],
     ) -> Result<(), DriverError> {
         self.call(false, |device| device.resident.read_workspace(first, words))
+    }
+
+    /// Moves the row, while nothing is in flight, to other memory.
+    pub(crate) fn rebind(&mut self, storage: Option<Storage>) -> Result<(), DriverError> {
+        self.renew()?;
+        let geometry = self.options.geometry;
+        let copy = HostRow::new(geometry, None);
+        copy.copy_from(self.host(), &whole(geometry));
+        let mut workspace = vec![0; self.options.workspace_words];
+        self.resident.read_workspace(0, &mut workspace)?;
+        let options = Options { storage, ..self.options.clone() };
+        let moved = Arc::clone(&self.backend).open_row(&options).and_then(|mut resident| {
+            resident.host().copy_from(&copy, &whole(geometry));
+            resident.write_workspace(0, &workspace)?;
+            Ok(resident)
+        });
+        let resident = moved.map_err(|error| {
+            // The storage may overlap with the row's own.
+            self.host().copy_from(&copy, &whole(geometry));
+            Box::new(error)
+        })?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.rebind(storage);
+        }
+        (self.resident, self.options) = (resident, options);
+        self.dirty.everything();
+        Ok(())
     }
 
     /// Makes a call; once more on a new device, if this one is lost and to be replaced.
@@ -345,7 +387,7 @@ pub(crate) fn submit<R>(
     device: impl Fn(&mut R) -> &mut Device,
 ) -> Result<(), BackendError> {
     let Some(first) = rows.first_mut().map(&device) else { return Ok(()) };
-    let (backend, timeout) = (Arc::clone(&first.backend), first.timeout);
+    let (backend, timeout) = (Arc::clone(&first.backend), first.options.timeout);
     let mut batch = std::mem::take(&mut first.batch);
     let submitted = submit_parts(rows, &device, &*backend, timeout, &mut batch);
     batch.clear();

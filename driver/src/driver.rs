@@ -17,6 +17,7 @@ use crate::open::{DriverBuilder, OpenError};
 use crate::readback::Readback;
 use crate::rows::dispatch_each;
 use crate::stats::Drained;
+use crate::storage::Storage;
 use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
 use slipring_core::opcode;
@@ -47,9 +48,15 @@ pub enum DriverError {
     /// A row that is not on the first one's device.
     #[error("row {row} is not on the device of row 0; open it with Driver::another_row")]
     ForeignRow { row: usize },
+    /// A row could not be opened in other memory.
+    #[error(transparent)]
+    Open(#[from] Box<OpenError>),
     /// As many drains are in flight as there may be.
     #[error("{most} drains are in flight; take their results first")]
     InFlight { most: usize },
+    /// A dispatch whose results were taken already, or one of another guard.
+    #[error("no such dispatch is in flight, or its results were taken")]
+    NoDispatch,
     /// The device was lost, and none opened again. The next call that needs one tries anew.
     #[error("the device was lost, and did not open again in {attempts} attempts: {error}")]
     NotRecovered { attempts: u32, error: Box<OpenError> },
@@ -213,15 +220,35 @@ impl Driver {
         }
     }
 
+    /// Starts a drain of all that is listed, and does not wait for it.
+    pub(crate) fn start(&mut self, readback: &Readback) -> Result<(), DriverError> {
+        self.begin(readback)?;
+        let started = self.device.start();
+        if started.is_err() {
+            self.device.cancel_newest(&mut self.work);
+        }
+        started
+    }
+
+    /// Finishes drains that are in flight still; those that cannot be are listed again.
+    pub(crate) fn land(&mut self) {
+        while self.device.flights() > 0 && self.finish_oldest(false).is_ok() {}
+        self.cancel();
+        self.publisher.freeze(false);
+    }
+
     /// Takes back every drain that was begun.
     pub(crate) fn cancel(&mut self) {
-        self.device.cancel(&mut self.work);
+        while self.device.cancel_newest(&mut self.work) {}
     }
 
     /// Waits for the oldest drain, and looks at what became of its slots.
     pub(crate) fn finish_oldest(&mut self, is_retry: bool) -> Result<Drained, DriverError> {
         let (mut flight, recovered) = self.device.finish(is_retry)?;
         let row = self.device.host().row();
+        if self.publisher.is_frozen() {
+            flight.work.slots().for_each(|slot| self.publisher.settle(row.ring, slot));
+        }
         let (looked_at, latency) = (flight.work.len() as u32, flight.latency);
         let mut drained = Drained { looked_at, latency, recovered, ..Drained::of(flight.cost) };
         // Every listed slot was unfinished before.
@@ -336,6 +363,20 @@ impl Driver {
     pub fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
         self.check_workspace(first, words.len())?;
         self.device.write_workspace(first, words)
+    }
+
+    /// Moves the row, as it is, into storage of the caller's ([`DriverBuilder::storage`]), out of it
+    /// (`None`), or from one to another. Tickets stay good, [`Driver::buffer`] and
+    /// [`Driver::workspace`] are others from then on. Other rows go on meanwhile.
+    ///
+    /// # Errors
+    /// [`DriverError::Open`] with [`OpenError::Storage`], or when the device does not take the
+    /// storage; those of [`Driver::read_workspace`]. The row stays where it is then.
+    pub fn rebind(&mut self, storage: Option<&'static [AtomicU32]>) -> Result<(), DriverError> {
+        self.land();
+        let geometry = self.device.host().geometry();
+        let storage = storage.map(|words| Storage::new(words, geometry)).transpose();
+        self.device.rebind(storage.map_err(Box::new)?)
     }
 
     /// Reads workspace words from word `first` on.

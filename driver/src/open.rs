@@ -295,9 +295,10 @@ impl DriverBuilder {
             }
         };
         let lists = || WorkList::new(self.partitions.sizes());
-        let flights = (0..self.options.in_flight).map(|_| lists()).collect();
-        let device = Device::new(shared, opened, mirror, self.options.timeout, flights);
-        Ok(Driver::new(device, publisher, lists(), self.options.workspace_words))
+        let flights: Vec<_> = (0..self.options.in_flight).map(|_| lists()).collect();
+        let words = self.options.workspace_words;
+        let device = Device::new(shared, opened, mirror, self.options, flights);
+        Ok(Driver::new(device, publisher, lists(), words))
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -328,6 +329,11 @@ impl DriverBuilder {
             return Err(OpenError::PersistentRecovery);
         }
         Ok(())
+    }
+
+    /// Has the row lie elsewhere, in storage that was checked.
+    pub(crate) fn rebind(&mut self, storage: Option<Storage>) {
+        self.options.storage = storage;
     }
 
     pub(crate) fn options(&self) -> &Options {

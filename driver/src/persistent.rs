@@ -101,6 +101,8 @@ impl Driver {
     /// # Errors
     /// Any [`PersistError`] but those of waiting. No kernel stays on then.
     pub fn persist(&mut self) -> Result<Persistent<'_>, PersistError> {
+        // A guard of drains in flight may have been forgotten.
+        self.land();
         let slots = self.list_unfinished();
         if slots > 0 {
             return Err(PersistError::InFlight { slots });

@@ -61,6 +61,11 @@ impl Readback {
         self
     }
 
+    /// These, but of the ring only the slots looked at.
+    pub(crate) fn without_ring(&self) -> Self {
+        Self { ring: false, ..self.clone() }
+    }
+
     pub(crate) fn whole_ring(&self) -> bool {
         self.ring
     }

@@ -46,6 +46,7 @@ use crate::driver::DriverError;
 use crate::host_row::HostRow;
 use crate::open::{DriverBuilder, OpenError, Opened};
 use crate::shared::Shared;
+use crate::storage::Storage;
 use slipring_core::debug_log;
 use slipring_core::layout::Buffer;
 use std::ops::Range;
@@ -118,6 +119,11 @@ impl Mirror {
         };
         mirror.take_all(row);
         Ok(mirror)
+    }
+
+    /// Has the row lie elsewhere on the next device.
+    pub(crate) fn rebind(&mut self, storage: Option<Storage>) {
+        self.builder.rebind(storage);
     }
 
     /// Takes over what the host has just written.

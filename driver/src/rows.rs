@@ -106,7 +106,10 @@ pub(crate) fn dispatch_each<R: BorrowMut<Driver>>(
 fn check<R: BorrowMut<Driver>>(rows: &mut [R], readback: &Readback) -> Result<(), DriverError> {
     let mut first = None;
     for (index, row) in rows.iter_mut().enumerate() {
-        let device = &row.borrow_mut().device;
+        let row = row.borrow_mut();
+        // A guard may have been forgotten.
+        row.land();
+        let device = &row.device;
         readback.check(device.host().geometry())?;
         let shared = first.get_or_insert_with(|| Arc::clone(&device.shared));
         if !Arc::ptr_eq(shared, &device.shared) {

@@ -130,7 +130,7 @@ impl Resident for Row {
         readback: &[(Buffer, Range<usize>)],
     ) -> Result<(), BackendError> {
         let flight = &mut self.flights[flight];
-        let Some(submission) = flight.submission.take() else { return Ok(()) };
+        let Some(submission) = flight.submission.clone() else { return Ok(()) };
         let words: usize = readback.iter().map(|(_, range)| range.len()).sum();
         let (bytes, timeout) = (words as u64 * 4, self.timeout);
         flight.staging.read(&self.portable.gpu, submission, bytes, timeout, |words| {

@@ -1,0 +1,255 @@
+//! Dispatches that overlap: several in flight, and publishing meanwhile.
+//!
+//! ```text
+//!   publish ─▶ dispatch ─▶ ticket        drains, one after the other
+//!   publish ─▶ dispatch ─▶ ticket  ═════▶ ■■■■■ ■■■■■ ■■■■■
+//!   results ◀─ wait, poll or await
+//! ```
+//!
+//! ```
+//! use slipring_core::{layout::Geometry, opcode, ring::Job};
+//! use slipring_driver::{Driver, Kernel, Readback};
+//! # use slipring_driver::BackendChoice;
+//! # let choice = BackendChoice::Twin;
+//! let builder = Driver::builder(Kernel::builder().build()?, Geometry::of_slots(64, 8)?);
+//! # let builder = builder.backend(choice);
+//! let mut driver = builder.in_flight(2).open()?;
+//! let mut overlapped = driver.overlapped(&Readback::observables(0..1))?;
+//! let add = Job::new(opcode::ATOMIC_ADD, &[21, 160]);
+//!
+//! overlapped.publish(&add)?;
+//! let first = overlapped.dispatch()?;
+//! overlapped.publish(&add)?;
+//! let second = overlapped.dispatch()?;
+//! assert_eq!(overlapped.wait(first)?.done, 1);
+//! # fn block_on<F: Future>(future: F) -> F::Output { pollster::block_on(future) }
+//! // In a task:
+//! let drained = block_on(async { overlapped.finished(second).await })?;
+//! assert_eq!(drained.done, 1);
+//! drop(overlapped);
+//! assert_eq!(driver.row().control.observable(0)?, 42);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod watcher;
+
+use crate::driver::{Driver, DriverError};
+use crate::readback::Readback;
+use crate::stats::Drained;
+use slipring_core::publisher::{Batch, Fault, Outcome, PublisherError, Ticket, Window};
+use slipring_core::ring::{Job, WorkItem};
+use slipring_core::row::Row;
+use slipring_core::slot::Priority;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::AtomicU32;
+use std::task::{Context, Poll};
+use watcher::Watcher;
+
+/// A dispatch, to ask for its results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatchTicket {
+    number: u64,
+}
+
+enum Dispatch {
+    InFlight,
+    Finished(Drained),
+    Taken,
+}
+
+/// A driver whose dispatches are not waited for at once. Dropping it waits for those in flight;
+/// results that were not taken are lost, but for what they have done to the row.
+///
+/// What became of jobs, and which slots are free, is known as of the last dispatch that has
+/// finished, as it always is. What else the row shows may be ahead of that where it is shared with
+/// the GPU. Everything but publishing (tenants, observables, I/O, the workspace) is the driver's,
+/// for when nothing is in flight.
+pub struct Overlapped<'a> {
+    driver: &'a mut Driver,
+    readback: Readback,
+    /// The number of the first of `dispatches`.
+    first: u64,
+    /// Those whose results were not taken; the finished ones come first.
+    dispatches: VecDeque<Dispatch>,
+    watcher: Option<Watcher>,
+}
+
+impl core::fmt::Debug for Overlapped<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Overlapped").field("driver", &self.driver).finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// Begins to overlap dispatches, each of which brings `readback` home; of the ring, only the
+    /// slots that it has looked at.
+    ///
+    /// # Errors
+    /// [`DriverError::ObservableRange`].
+    pub fn overlapped(&mut self, readback: &Readback) -> Result<Overlapped<'_>, DriverError> {
+        self.land();
+        readback.check(self.device.host().geometry())?;
+        self.publisher.freeze(true);
+        let dispatches = VecDeque::with_capacity(self.device.most_flights());
+        let readback = readback.without_ring();
+        Ok(Overlapped { driver: self, readback, first: 0, dispatches, watcher: None })
+    }
+}
+
+impl Overlapped<'_> {
+    /// Publishes a job, for the next dispatch.
+    ///
+    /// # Errors
+    /// As [`Driver::publish`].
+    pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
+        self.driver.publish(job)
+    }
+
+    /// Publishes work items side by side, all or none.
+    ///
+    /// # Errors
+    /// As [`Driver::publish_items`].
+    pub fn publish_items(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[WorkItem],
+    ) -> Result<Window, PublisherError> {
+        self.driver.publish_items(tenant, priority, items)
+    }
+
+    /// Publishes `(opcode, arguments)` pairs side by side, closed by a fence that writes `tag` to
+    /// observable 0.
+    ///
+    /// # Errors
+    /// As [`Driver::publish_batch`].
+    pub fn publish_batch(
+        &mut self,
+        tenant: u32,
+        priority: Priority,
+        items: &[(u32, &[u32])],
+        tag: u32,
+    ) -> Result<Batch, PublisherError> {
+        self.driver.publish_batch(tenant, priority, items, tag)
+    }
+
+    /// What became of a job, as of the last dispatch that has finished. Reading a fault frees its
+    /// slot.
+    pub fn outcome(&mut self, ticket: Ticket) -> Outcome {
+        self.driver.outcome(ticket)
+    }
+
+    /// Takes a fault that nobody has read, and frees its slot.
+    pub fn next_fault(&mut self) -> Option<Fault> {
+        self.driver.next_fault()
+    }
+
+    /// The row, which drains may be working on.
+    pub fn row(&self) -> Row<'_, AtomicU32> {
+        self.driver.row()
+    }
+
+    /// Starts a drain of what was published, behind those in flight. What an earlier one leaves
+    /// PUBLISHED is looked at by the first that starts after that one's end was seen.
+    ///
+    /// # Errors
+    /// [`DriverError::InFlight`] when as many dispatches as there may be are in flight, or have
+    /// results that were not taken; those of [`Driver::dispatch`]. Nothing is forgotten then.
+    pub fn dispatch(&mut self) -> Result<DispatchTicket, DriverError> {
+        let most = self.driver.device.most_flights();
+        if self.dispatches.len() >= most {
+            return Err(DriverError::InFlight { most });
+        }
+        self.driver.start(&self.readback)?;
+        self.dispatches.push_back(Dispatch::InFlight);
+        Ok(DispatchTicket { number: self.first + self.dispatches.len() as u64 - 1 })
+    }
+
+    /// Waits for a dispatch, and takes its results.
+    ///
+    /// # Errors
+    /// [`DriverError::NoDispatch`], and those of [`Driver::dispatch`].
+    pub fn wait(&mut self, ticket: DispatchTicket) -> Result<Drained, DriverError> {
+        loop {
+            match self.take(ticket)? {
+                Some(drained) => return Ok(drained),
+                None => self.finish_oldest()?,
+            }
+        }
+    }
+
+    /// Takes the results of a dispatch, if it has ended. It never waits, unless the device was
+    /// lost and is opened anew.
+    ///
+    /// # Errors
+    /// As [`Overlapped::wait`].
+    pub fn poll(&mut self, ticket: DispatchTicket) -> Result<Option<Drained>, DriverError> {
+        loop {
+            let taken = self.take(ticket)?;
+            // What an error means is found out when it is waited for.
+            if taken.is_some() || !self.driver.device.is_oldest_finished().unwrap_or(true) {
+                return Ok(taken);
+            }
+            self.finish_oldest()?;
+        }
+    }
+
+    /// [`Overlapped::wait`], for tasks. The first one that has to wait starts a thread that wakes
+    /// tasks.
+    pub fn finished(
+        &mut self,
+        ticket: DispatchTicket,
+    ) -> impl Future<Output = Result<Drained, DriverError>> {
+        std::future::poll_fn(move |context| Pin::new(&mut *self).poll_task(ticket, context))
+    }
+
+    fn poll_task(
+        &mut self,
+        ticket: DispatchTicket,
+        context: &Context<'_>,
+    ) -> Poll<Result<Drained, DriverError>> {
+        match self.poll(ticket).transpose() {
+            Some(drained) => Poll::Ready(drained),
+            None => {
+                let device = &self.driver.device;
+                let watcher = self.watcher.get_or_insert_with(Watcher::new);
+                let (backend, submission) = (&device.backend, device.oldest_submission());
+                watcher.watch(backend, submission, device.timeout(), context.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The results of a dispatch, if it has finished.
+    fn take(&mut self, ticket: DispatchTicket) -> Result<Option<Drained>, DriverError> {
+        let index = ticket.number.wrapping_sub(self.first) as usize;
+        let dispatch = self.dispatches.get_mut(index).ok_or(DriverError::NoDispatch)?;
+        let drained = match dispatch {
+            Dispatch::InFlight => return Ok(None),
+            Dispatch::Taken => return Err(DriverError::NoDispatch),
+            Dispatch::Finished(drained) => *drained,
+        };
+        *dispatch = Dispatch::Taken;
+        while let Some(Dispatch::Taken) = self.dispatches.front() {
+            self.dispatches.pop_front();
+            self.first += 1;
+        }
+        Ok(Some(drained))
+    }
+
+    fn finish_oldest(&mut self) -> Result<(), DriverError> {
+        let drained = self.driver.finish_oldest(false)?;
+        let mut in_flight = self.dispatches.iter_mut();
+        if let Some(oldest) = in_flight.find(|dispatch| matches!(dispatch, Dispatch::InFlight)) {
+            *oldest = Dispatch::Finished(drained);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Overlapped<'_> {
+    fn drop(&mut self) {
+        self.driver.land();
+    }
+}

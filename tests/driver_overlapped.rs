@@ -1,0 +1,207 @@
+//! Several dispatches in flight, and publishing meanwhile.
+
+mod gpu;
+
+use fastrand::Rng;
+use slipring_core::layout::{Buffer, Geometry};
+use slipring_core::opcode;
+use slipring_core::publisher::{Outcome, PublisherError};
+use slipring_core::ring::Job;
+use slipring_driver::recovery::{Losses, Stage};
+use slipring_driver::{
+    BackendChoice, Driver, DriverBuilder, DriverError, Kernel, LaneOrder, OpenError, Readback,
+    Recovery,
+};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+fn builder(slots: u32) -> DriverBuilder {
+    let geometry = Geometry::of_slots(slots, 8).unwrap();
+    Driver::builder(Kernel::builder().build().unwrap(), geometry)
+}
+
+const ADD: Job<'static> = Job { args: &[1, 160], ..Job::new(opcode::ATOMIC_ADD, &[]) };
+
+#[test]
+fn publishing_goes_on_while_drains_are_in_flight() {
+    gpu::everywhere(builder(64).in_flight(3), |driver| {
+        let mut overlapped = driver.overlapped(&Readback::observables(0..1)).unwrap();
+        let dispatches: Vec<_> = (1..=3)
+            .map(|jobs| {
+                let tickets: Vec<_> =
+                    (0..jobs).map(|_| overlapped.publish(&ADD).unwrap()).collect();
+                (jobs, tickets, overlapped.dispatch().unwrap())
+            })
+            .collect();
+        // The last first: the others' results wait to be taken.
+        for (jobs, tickets, dispatch) in dispatches.iter().rev() {
+            let drained = overlapped.wait(*dispatch).unwrap();
+            assert_eq!((drained.done, drained.looked_at, drained.rows), (*jobs, *jobs, 1));
+            assert!(tickets.iter().all(|ticket| overlapped.outcome(*ticket) == Outcome::Done));
+        }
+        drop(overlapped);
+        assert_eq!(driver.row().control.observable(0), Ok(6));
+        assert_eq!(driver.dispatch(&Readback::none()).unwrap().looked_at, 0);
+    });
+}
+
+#[test]
+fn what_a_drain_has_done_is_known_when_it_was_seen_to_end() {
+    gpu::everywhere(builder(4).in_flight(2), |driver| {
+        let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
+        let tickets: Vec<_> = (0..4).map(|_| overlapped.publish(&ADD).unwrap()).collect();
+        let dispatch = overlapped.dispatch().unwrap();
+        // However far the GPU is by now: no slot is free, and no job has ended.
+        assert!(matches!(overlapped.publish(&ADD), Err(PublisherError::Full { in_flight: 4, .. })));
+        assert_eq!(overlapped.outcome(tickets[0]), Outcome::Pending);
+        let drained = loop {
+            if let Some(drained) = overlapped.poll(dispatch).unwrap() {
+                break drained;
+            }
+        };
+        assert_eq!(drained.done, 4);
+        assert_eq!(overlapped.outcome(tickets[0]), Outcome::Done);
+        overlapped.publish(&ADD).unwrap();
+        // Dropped with work that was not dispatched: the driver has it.
+        drop(overlapped);
+        assert_eq!(driver.dispatch(&Readback::none()).unwrap().done, 1);
+    });
+}
+
+#[test]
+fn dispatches_beyond_the_limit_and_tickets_used_twice_are_refused() {
+    gpu::everywhere(builder(64).in_flight(2), |driver| {
+        let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
+        let first = overlapped.dispatch().unwrap();
+        let second = overlapped.dispatch().unwrap();
+        overlapped.publish(&ADD).unwrap();
+        assert_eq!(overlapped.dispatch(), Err(DriverError::InFlight { most: 2 }));
+        overlapped.wait(second).unwrap();
+        assert_eq!(overlapped.wait(second), Err(DriverError::NoDispatch));
+        // The first one's results take a place until they are taken.
+        assert_eq!(overlapped.dispatch(), Err(DriverError::InFlight { most: 2 }));
+        overlapped.wait(first).unwrap();
+        assert_eq!(overlapped.poll(first), Err(DriverError::NoDispatch));
+        let third = overlapped.dispatch().unwrap();
+        assert_eq!(overlapped.wait(third).unwrap().done, 1);
+    });
+    for (in_flight, recovery, most) in
+        [(0, None, 16), (17, None, 16), (2, Some(Recovery::default()), 1)]
+    {
+        let mut builder = builder(4).backend(BackendChoice::Twin).in_flight(in_flight);
+        if let Some(recovery) = recovery {
+            builder = builder.recovery(recovery);
+        }
+        let refused = builder.open().map(drop);
+        assert_eq!(refused, Err(OpenError::InFlight { in_flight, most }));
+    }
+}
+
+#[test]
+fn tasks_wait_for_dispatches() {
+    gpu::everywhere(builder(64).in_flight(2), |driver| {
+        let mut overlapped = driver.overlapped(&Readback::observables(0..1)).unwrap();
+        let sum = pollster::block_on(async {
+            let mut done = 0;
+            for _ in 0..200 {
+                let jobs = [0, 1].map(|_| {
+                    for _ in 0..10 {
+                        overlapped.publish(&ADD).unwrap();
+                    }
+                    overlapped.dispatch().unwrap()
+                });
+                for dispatch in jobs {
+                    done += overlapped.finished(dispatch).await.unwrap().done;
+                }
+            }
+            done
+        });
+        assert_eq!(sum, 4000);
+        assert_eq!(overlapped.row().control.observable(0), Ok(4000));
+    });
+}
+
+#[test]
+fn a_guard_that_was_forgotten_does_no_harm() {
+    gpu::everywhere(builder(64).in_flight(2), |driver| {
+        let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
+        let lost = overlapped.publish(&ADD).unwrap();
+        overlapped.dispatch().unwrap();
+        std::mem::forget(overlapped);
+        driver.publish(&ADD).unwrap();
+        assert_eq!(driver.dispatch(&Readback::observables(0..1)).unwrap().done, 1);
+        assert_eq!(driver.outcome(lost), Outcome::Done);
+        assert_eq!(driver.row().control.observable(0), Ok(2));
+    });
+}
+
+/// Random runs that overlap end like the same runs on the twin that do not, word for word.
+#[test]
+fn overlapped_dispatches_end_as_if_each_were_waited_for() {
+    for seed in 0..20 {
+        // No slot is used twice, so that when a result is seen does not matter.
+        let builder = builder(1024).lane_order(LaneOrder::Serial);
+        let expected = run(seed, &mut builder.clone().backend(BackendChoice::Twin).open().unwrap());
+        gpu::everywhere(builder.in_flight(4), |driver| {
+            assert_eq!(run(seed, driver), expected, "seed {seed}");
+        });
+    }
+}
+
+fn run(seed: u64, driver: &mut Driver) -> ([Vec<u32>; 4], Vec<u32>) {
+    let mut rng = Rng::with_seed(seed);
+    let most = if driver.backend().backend == "twin" { 1 } else { 4 };
+    let mut overlapped = driver.overlapped(&Readback::all()).unwrap();
+    let (mut dispatches, mut done) = (VecDeque::new(), Vec::new());
+    for _ in 0..30 {
+        for _ in 0..rng.u32(0..20) {
+            let (a, b) = (rng.u32(..4), 160 + rng.u32(..10));
+            let _ = match rng.u8(..5) {
+                0 => overlapped.publish(&Job::new(opcode::STORE_U32, &[a, b])),
+                1 => overlapped.publish(&Job::new(opcode::ATOMIC_ADD, &[a, b])),
+                2 => overlapped.publish(&Job::new(opcode::COMPARE_SWAP, &[a, a + 1, b])),
+                3 => overlapped.publish(&Job::new(opcode::BATCH_FENCE, &[a, 9])),
+                _ => overlapped.publish(&Job::new(opcode::PRINTF, &[a, b])),
+            };
+        }
+        if dispatches.len() == most {
+            done.push(overlapped.wait(dispatches.pop_front().unwrap()).unwrap().done);
+        }
+        dispatches.push_back(overlapped.dispatch().unwrap());
+    }
+    for dispatch in dispatches {
+        done.push(overlapped.wait(dispatch).unwrap().done);
+    }
+    drop(overlapped);
+    driver.dispatch(&Readback::all()).unwrap();
+    let words = |buffer| {
+        let words = driver.row().words(buffer).iter();
+        words.map(|word| word.load(Ordering::Relaxed)).collect()
+    };
+    (Buffer::ALL.map(words), done)
+}
+
+#[test]
+fn e7_a_drain_in_flight_outlives_its_device_and_so_does_what_was_published_meanwhile() {
+    for stage in [Stage::Start, Stage::Finish] {
+        let losses = Losses::default();
+        let builder = builder(64).recovery(Recovery::default()).losses(losses.clone());
+        gpu::everywhere(builder, |driver| {
+            let mut overlapped = driver.overlapped(&Readback::observables(0..1)).unwrap();
+            for round in 1..10 {
+                let before = overlapped.publish(&ADD).unwrap();
+                if round % 3 == 0 {
+                    losses.lose_at(stage);
+                }
+                let dispatch = overlapped.dispatch().unwrap();
+                let meanwhile = overlapped.publish(&ADD).unwrap();
+                let drained = overlapped.wait(dispatch).unwrap();
+                assert_eq!(drained.recovered, u32::from(round % 3 == 0));
+                assert_eq!(overlapped.outcome(before), Outcome::Done);
+                assert_eq!(overlapped.outcome(meanwhile), Outcome::Pending);
+                // The one of the round before has run too.
+                assert_eq!(overlapped.row().control.observable(0), Ok(2 * round - 1));
+            }
+        });
+    }
+}
