@@ -16,6 +16,7 @@ pub(crate) struct Cpu {
     device: HostRow,
     handlers: Vec<(u32, CpuHandler)>,
     workspace: Box<[AtomicU32]>,
+    fused: Option<u32>,
     segments: u32,
     info: BackendInfo,
 }
@@ -36,6 +37,7 @@ impl Cpu {
             Ok((handler.opcode(), handler.cpu().ok_or_else(missing)?))
         };
         let handlers = kernel.handlers().iter().map(twin).collect::<Result<_, OpenError>>()?;
+        let fused = kernel.handlers().first().filter(|_| kernel.is_fused()).map(Handler::opcode);
         let mut workspace = Vec::new();
         let bytes = 4 * workspace_words as u64;
         let reserved = workspace.try_reserve_exact(workspace_words);
@@ -48,6 +50,7 @@ impl Cpu {
             device,
             handlers,
             workspace: workspace.into(),
+            fused,
             segments: kernel.segments(),
             info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
         })
@@ -73,6 +76,9 @@ impl Backend for Cpu {
         cost.uploaded_bytes = self.device.copy_from(&self.host, drain.uploads);
         let twin = Twin::new(self.device.row(), &self.workspace[..], run);
         let mut twin = twin.segments(self.segments);
+        if let Some(opcode) = self.fused {
+            twin = twin.fused(opcode);
+        }
         for level in drain.work.levels() {
             for segment in 0..self.segments {
                 twin.enter_segment(segment);
