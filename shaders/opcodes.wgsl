@@ -1,13 +1,8 @@
 // What each built-in opcode does. Each function returns the slot's next status word; one that
 // returns a fault has written nothing.
 
-// Loop iterations that the lane's job has made, for the kernel that stays on.
-var<private> extra_iterations: u32;
-
 fn run_op(job: Job, io_slot: u32) -> u32 {
-    if job.opcode < METRIC_SLOTS {
-        atomicAdd(&control[CONTROL_METRICS + job.opcode], 1u);
-    }
+    count_run(job.opcode);
     switch job.opcode {
         case OPCODE_NOP: { return STATUS_DONE; }
         case OPCODE_STORE_U32: { return store_u32(job); }
@@ -130,13 +125,5 @@ fn dfa_step(job: Job) -> u32 {
 
 fn printf(job: Job) -> u32 {
     append_record(arg(job, 0u), arg(job, 1u), arg(job, 2u), job.slot);
-    return STATUS_DONE;
-}
-
-fn shut_down(job: Job) -> u32 {
-    if job.tenant != 0u {
-        return fault_status(FAULT_PROTECTED);
-    }
-    atomicStore(&control[CONTROL_SHUTDOWN], 1u);
     return STATUS_DONE;
 }

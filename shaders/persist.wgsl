@@ -3,6 +3,8 @@
 //
 // Each entry point is one size of workgroup: a vector of a CPU device is best alone.
 
+// Loop iterations that the lane's job has made.
+var<private> extra_iterations: u32;
 // Loop iterations of the workgroup's jobs, beyond those that every look makes.
 var<workgroup> spent: atomic<u32>;
 // Set while some lane has found work, so that the others stop polling: lanes that go together run

@@ -35,6 +35,14 @@ fn is_held_back(tenant: u32) -> bool {
     return tenant < TENANTS && atomicLoad(&control[CONTROL_TENANT_MASKS + tenant]) == 0u;
 }
 
+fn shut_down(job: Job) -> u32 {
+    if job.tenant != 0u {
+        return fault_status(FAULT_PROTECTED);
+    }
+    atomicStore(&control[CONTROL_SHUTDOWN], 1u);
+    return STATUS_DONE;
+}
+
 // Takes the slot if its status still is what the caller saw. One lane wins.
 fn claim(slot: u32, status: u32) -> bool {
     loop {
@@ -53,6 +61,12 @@ fn claim(slot: u32, status: u32) -> bool {
 fn count_claim(tenant: u32, level: u32) {
     atomicAdd(&control[CONTROL_TENANT_CLAIMS + tenant % TENANT_CLAIM_SLOTS], 1u);
     atomicAdd(&control[CONTROL_LEVEL_CLAIMS + level], 1u);
+}
+
+fn count_run(opcode: u32) {
+    if opcode < METRIC_SLOTS {
+        atomicAdd(&control[CONTROL_METRICS + opcode], 1u);
+    }
 }
 
 // Gives the slot back, unless it goes on in the next segment: the status, then the count. WGSL's

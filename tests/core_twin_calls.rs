@@ -8,10 +8,13 @@ use proptest::prelude::*;
 use slipring_core::opcode::*;
 use slipring_core::packed::Payload;
 use slipring_core::ring::Job;
+use slipring_core::twin::{Call, Twin};
+use std::cell::Cell;
 
 const DONE: u32 = 3;
 const FAULT: u32 = 7;
 const OPCODE: u32 = 7 | 1 << 8;
+const TENANT: u32 = 7 | 2 << 8;
 const PROTECTED: u32 = 7 | 3 << 8;
 const RANGE: u32 = 7 | 4 << 8;
 const PACKED: u32 = 7 | 5 << 8;
@@ -181,6 +184,41 @@ fn built_in_and_reserved_opcodes_never_reach_a_handler() {
         board.drain_with(|call| panic!("{:#x} reached a handler", call.opcode()));
         assert_ne!(board.status(0), 1);
     }
+}
+
+#[test]
+fn a_fused_kernel_has_its_own_opcode_nop_fences_and_shutdown_and_no_other() {
+    for opcode in BUILTIN.into_iter().chain([8, 0x100, 0x101, 0xFFF0]) {
+        let mut board = Board::new(1, 4);
+        board.publish(0, Job::new(NOP, &[]));
+        board.ring[1] = opcode;
+        let (partitions, mut calls) = (board.partitions, 0);
+        let handler = |_: &Call<'_, Cell<u32>>| {
+            calls += 1;
+            Some(0)
+        };
+        let mut twin = Twin::new(board.row(), &mut [0u32; 0], handler).fused(0x100);
+        twin.drain(&partitions).unwrap();
+
+        let runs = [0x100, NOP, BATCH_FENCE, SHUTDOWN].contains(&opcode);
+        assert_eq!(board.status(0), if runs { DONE } else { OPCODE }, "opcode {opcode:#x}");
+        assert_eq!(calls, u32::from(opcode == 0x100), "opcode {opcode:#x}");
+        // No request, no IO slot.
+        assert_eq!([board.io(0), board.io(1)], [[0; 8]; 2], "opcode {opcode:#x}");
+    }
+}
+
+#[test]
+fn a_claimed_slot_of_an_unknown_tenant_faults_in_a_later_segment_too() {
+    let mut board = Board::new(1, 4);
+    board.publish(0, Job::new(0x100, &[]));
+    board.ring[2] = 29;
+    board.set_status(0, 2);
+    let partitions = board.partitions;
+    let handler = |_: &Call<'_, Cell<u32>>| panic!("tenant 29 runs nothing");
+    let mut twin = Twin::new(board.row(), &mut [0u32; 0], handler).segments(2);
+    twin.drain(&partitions).unwrap();
+    assert_eq!(board.status(0), TENANT);
 }
 
 #[test]

@@ -45,9 +45,15 @@ fn items() -> Vec<WorkItem> {
 
 #[test]
 fn e1_every_job_sees_what_all_have_done_in_the_segment_before() {
-    let kernel = Kernel::builder().handler(sum(2)).build().unwrap();
+    let ordinary = Kernel::builder().handler(sum(2)).build().unwrap();
+    let fused = Kernel::fused(sum(2)).unwrap();
     let geometry = Geometry::of_slots(JOBS, JOBS + 1).unwrap();
-    for order in [LaneOrder::Parallel, LaneOrder::Serial] {
+    for (kernel, order) in [
+        (&ordinary, LaneOrder::Parallel),
+        (&ordinary, LaneOrder::Serial),
+        (&fused, LaneOrder::Parallel),
+        (&fused, LaneOrder::Serial),
+    ] {
         let builder = Driver::builder(kernel.clone(), geometry).lane_order(order);
         everywhere(builder, |driver| {
             for round in 1..=3 {

@@ -67,14 +67,18 @@ struct Slipring {
 
 /// Turns of `jobs` jobs in a ring of `slots`.
 pub fn slipring(jobs: u32, slots: u32, choice: BackendChoice) -> Box<dyn Side> {
-    let driver = builder(slots).backend(choice).open().expect("a GPU");
-    run(jobs, Slipring { driver, items: items(jobs) })
+    turns(builder(slots).backend(choice).open().expect("a GPU"), items(jobs))
+}
+
+/// Turns of these jobs.
+pub fn turns(driver: Driver, items: Vec<WorkItem>) -> Box<dyn Side> {
+    run(items.len() as u32, Slipring { driver, items })
 }
 
 /// The same on the mapped backend, with all that it takes to outlive a device.
 fn recovering(jobs: u32) -> Box<dyn Side> {
     let builder = builder(jobs).backend(BackendChoice::Mapped).recovery(Recovery::default());
-    run(jobs, Slipring { driver: builder.open().expect("a GPU"), items: items(jobs) })
+    turns(builder.open().expect("a GPU"), items(jobs))
 }
 
 fn builder(slots: u32) -> DriverBuilder {

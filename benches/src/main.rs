@@ -11,6 +11,7 @@
 //! each case is one object on a line.
 
 mod dispatch;
+mod fused;
 mod growth;
 mod harness;
 mod jobs;
@@ -29,6 +30,8 @@ Benches:
   dispatch  a turn of the loop (publish, dispatch, every result), on each backend, beside a good
             safe-wgpu loop and a raw Vulkan one
   jobs      1024 jobs as one dispatch, as 1024 dispatches of one encoder, as 1024 submissions
+  fused     a handler in a fused kernel, beside the same one in the ordinary kernel: 1024 jobs a
+            drain, and opening a driver
   growth    64 jobs in rings of 100 to 1,000,000 slots
   persistent
             publish to DONE while a kernel stays on
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Some("publish") => harness::run("publish", publish::cases(), format),
         Some("dispatch") => harness::run("dispatch", dispatch::cases(), format),
         Some("jobs") => harness::run("jobs", jobs::cases(), format),
+        Some("fused") => harness::run("fused", fused::cases(), format),
         Some("growth") => harness::run("growth", growth::cases(), format),
         Some("persistent") => harness::run("persistent", persistent::cases(), format),
         Some(unknown) => return misuse(&format!("unknown bench `{unknown}`")),

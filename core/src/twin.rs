@@ -58,6 +58,7 @@ pub struct Twin<'a, W, F> {
     row: Row<'a, W>,
     workspace: &'a [W],
     handlers: F,
+    fused: Option<u32>,
     segment: u32,
     segments: u32,
 }
@@ -65,7 +66,16 @@ pub struct Twin<'a, W, F> {
 impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     /// A kernel that runs over `row`, with `workspace` for DFA_STEP and the handlers.
     pub fn new(row: Row<'a, W>, workspace: impl Words<'a, Word = W>, handlers: F) -> Self {
-        Self { row, workspace: workspace.into_words(), handlers, segment: 0, segments: 1 }
+        let workspace = workspace.into_words();
+        Self { row, workspace, handlers, fused: None, segment: 0, segments: 1 }
+    }
+
+    /// The twin of a fused kernel, which runs nothing but `opcode`, NOP, BATCH_FENCE and SHUTDOWN:
+    /// slots of any other opcode are FAULT(opcode).
+    #[must_use]
+    pub fn fused(mut self, opcode: u32) -> Self {
+        self.fused = Some(opcode);
+        self
     }
 
     /// Has every level go through `segments` segments, each over all its slots: what a handler did
@@ -114,10 +124,7 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             if State::of(seen) == State::Claimed {
                 let [opcode, tenant] =
                     [slot::word::OPCODE, slot::word::TENANT].map(|word| words[word].load());
-                let args = Args::whole(words);
-                let call = Call::new(&self.row, self.workspace, slot, tenant, opcode, args);
-                let end = self.run(call, None);
-                self.finish(slot, end);
+                self.run_slot(slot, tenant, opcode, Args::whole(words), None);
             }
             return;
         }
@@ -134,7 +141,8 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
         words[slot::word::STATUS].store(status::CLAIMED);
         let args = Args::whole(words);
         let mut reserved = None;
-        if tenant < TENANTS && opcode == opcode::LOAD_MISS && args.get(1) <= 1 {
+        let wants_io = opcode == opcode::LOAD_MISS && self.runs(opcode);
+        if wants_io && tenant < TENANTS && args.get(1) <= 1 {
             reserved = self.reserve_io();
             if reserved.is_none() {
                 words[slot::word::STATUS].store_release(seen);
@@ -142,6 +150,18 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             }
         }
         self.count_claim(tenant, level);
+        self.run_slot(slot, tenant, opcode, args, reserved);
+    }
+
+    /// Runs a claimed slot, with the IO slot that was reserved for it.
+    fn run_slot(
+        &mut self,
+        slot: u32,
+        tenant: u32,
+        opcode: u32,
+        args: Args<'a, W>,
+        reserved: Option<u8>,
+    ) {
         let end = if tenant < TENANTS {
             self.run(Call::new(&self.row, self.workspace, slot, tenant, opcode, args), reserved)
         } else {
@@ -197,6 +217,11 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             _ => End::Fault(fault::IO),
         };
         self.finish(slot, end);
+    }
+
+    /// Whether this kernel has the opcode at all. Fences are another pass's.
+    fn runs(&self, opcode: u32) -> bool {
+        self.fused.is_none_or(|own| [own, opcode::NOP, opcode::SHUTDOWN].contains(&opcode))
     }
 
     fn is_stopped(&self, tenant: u32) -> bool {

@@ -31,6 +31,7 @@ mod error;
 mod handler;
 mod iterations;
 mod loops;
+mod modules;
 mod names;
 mod source;
 #[cfg(test)]
@@ -42,26 +43,8 @@ pub use iterations::{DispatchLimits, LLVMPIPE_ITERATIONS, StayLimits};
 
 use crate::backend::LaneOrder;
 use iterations::Iterations;
+use modules::{kernel_source, segments};
 use slipring_core::opcode;
-use source::Source;
-use std::fmt::Write;
-
-/// The module that handlers may use.
-const HANDLER_API: &str = "slipring/handler_api.wgsl";
-
-/// The kernel's own modules, in the order they are read.
-const MODULES: &[(&str, &str)] = &[
-    ("slipring/bindings.wgsl", include_str!("../shaders/bindings.wgsl")),
-    (HANDLER_API, include_str!("../shaders/handler_api.wgsl")),
-    ("slipring/debug_log.wgsl", include_str!("../shaders/debug_log.wgsl")),
-    ("slipring/slot.wgsl", include_str!("../shaders/slot.wgsl")),
-    ("slipring/io.wgsl", include_str!("../shaders/io.wgsl")),
-    ("slipring/opcodes.wgsl", include_str!("../shaders/opcodes.wgsl")),
-    ("slipring/packed.wgsl", include_str!("../shaders/packed.wgsl")),
-    ("slipring/drain.wgsl", include_str!("../shaders/drain.wgsl")),
-    ("slipring/fence.wgsl", include_str!("../shaders/fence.wgsl")),
-    ("slipring/persist.wgsl", include_str!("../shaders/persist.wgsl")),
-];
 
 /// Bindings of group 0.
 pub mod binding {
@@ -113,6 +96,7 @@ pub struct Kernel {
     module: naga::Module,
     module_info: naga::valid::ModuleInfo,
     handlers: Vec<Handler>,
+    is_fused: bool,
     iterations: Iterations,
 }
 
@@ -148,6 +132,51 @@ impl Kernel {
         KernelBuilder::default()
     }
 
+    /// A kernel of one handler, compiled straight into the drain: sooner built, faster, and with
+    /// all of a device's loop iterations for that handler. It claims and counts as others do, but
+    /// runs only the handler's opcode, NOP, BATCH_FENCE and SHUTDOWN; slots of any other opcode,
+    /// packed ones and LOAD_MISS too, end as FAULT(opcode).
+    ///
+    /// ```
+    /// use slipring_driver::kernel::{Handler, Kernel};
+    ///
+    /// let count = "fn count(job: Job) -> u32 { observe_add(0u, 1u); return HANDLER_OK; }";
+    /// let kernel = Kernel::fused(Handler::wgsl(0x100, "count", "count.wgsl", count))?;
+    /// assert!(kernel.is_fused());
+    /// # Ok::<(), slipring_driver::kernel::KernelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Any [`KernelError`] but those of two handlers.
+    pub fn fused(handler: Handler) -> Result<Self, KernelError> {
+        Self::assemble(vec![handler], true)
+    }
+
+    fn assemble(handlers: Vec<Handler>, is_fused: bool) -> Result<Self, KernelError> {
+        check_opcodes(&handlers)?;
+        let files = unique_files(&handlers);
+        // Each file is checked without the others first, and last in the text: an unclosed
+        // brace is then reported at its end, not in what follows.
+        let mut loops = Vec::new();
+        for file in &files {
+            let mut source = kernel_source(&[], is_fused);
+            source.push_user(file.file(), file.source());
+            let module = check::File::parse(&source, file.file())?;
+            for handler in handlers.iter().filter(|handler| handler.shares_file(file)) {
+                loops.push((handler, module.check_handler(handler)?));
+            }
+        }
+        names::check(&files)?;
+        let mut source = kernel_source(&handlers, is_fused);
+        for file in &files {
+            source.push_user(file.file(), file.source());
+        }
+        let (module, module_info) = check::parse(&source)?;
+        let iterations = Iterations::count(&module, &loops, is_fused);
+        let source = source.into_text();
+        Ok(Self { source, module, module_info, handlers, is_fused, iterations })
+    }
+
     /// The WGSL.
     pub fn source(&self) -> &str {
         &self.source
@@ -177,6 +206,11 @@ impl Kernel {
     /// The handlers, in the order they were added.
     pub fn handlers(&self) -> &[Handler] {
         &self.handlers
+    }
+
+    /// Whether it runs only its one handler's opcode, NOP, BATCH_FENCE and SHUTDOWN.
+    pub fn is_fused(&self) -> bool {
+        self.is_fused
     }
 
     /// Segments of a drain: the most that a handler has.
@@ -232,28 +266,7 @@ impl KernelBuilder {
     /// # Errors
     /// [`KernelError`], of the first handler that has one.
     pub fn build(self) -> Result<Kernel, KernelError> {
-        let handlers = self.handlers;
-        check_opcodes(&handlers)?;
-        let files = unique_files(&handlers);
-        // Each file is checked without the others first, and last in the text: an unclosed
-        // brace is then reported at its end, not in what follows.
-        let mut loops = Vec::new();
-        for file in &files {
-            let mut source = kernel_source(&[]);
-            source.push_user(file.file(), file.source());
-            let module = check::File::parse(&source, file.file())?;
-            for handler in handlers.iter().filter(|handler| handler.shares_file(file)) {
-                loops.push((handler, module.check_handler(handler)?));
-            }
-        }
-        names::check(&files)?;
-        let mut source = kernel_source(&handlers);
-        for file in &files {
-            source.push_user(file.file(), file.source());
-        }
-        let (module, module_info) = check::parse(&source)?;
-        let iterations = Iterations::count(&module, &loops);
-        Ok(Kernel { source: source.into_text(), module, module_info, iterations, handlers })
+        Kernel::assemble(self.handlers, false)
     }
 }
 
@@ -287,46 +300,4 @@ fn unique_files(handlers: &[Handler]) -> Vec<&Handler> {
         }
     }
     files
-}
-
-/// Everything but the users' files.
-fn kernel_source(handlers: &[Handler]) -> Source {
-    let mut source = Source::default();
-    source.push_kernel("slipring/abi.wgsl", &abi::prelude(segments(handlers)));
-    for (file, text) in MODULES {
-        source.push_kernel(file, text);
-    }
-    source.push_kernel("slipring/run_user.wgsl", &run_user(handlers));
-    source
-}
-
-/// Segments of a kernel of these handlers.
-fn segments(handlers: &[Handler]) -> u32 {
-    handlers.iter().map(Handler::max_segments).max().unwrap_or(1)
-}
-
-/// The switch over user opcodes.
-fn run_user(handlers: &[Handler]) -> String {
-    if handlers.is_empty() {
-        return "fn run_user(job: Job) -> u32 {\n    return fault_status(FAULT_OPCODE);\n}\n"
-            .to_owned();
-    }
-    let mut text = String::from(
-        "fn run_user(job: Job) -> u32 {\n    var code = HANDLER_OK;\n    \
-         var is_packable = false;\n    switch job.opcode {\n",
-    );
-    for handler in handlers {
-        let (opcode, function) = (handler.opcode(), handler.function());
-        let iterations = handler.max_iterations();
-        let is_packable = opcode::is_packable(opcode);
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "        case {opcode}u: {{ extra_iterations += {iterations}u; \
-             is_packable = {is_packable}; code = {function}(job); }}"
-        );
-    }
-    text.push_str("        default: { return fault_status(FAULT_OPCODE); }\n    }\n");
-    text.push_str("    return handler_status(code, is_packable);\n}\n");
-    text
 }

@@ -35,8 +35,8 @@ pub struct Effects {
 }
 
 /// A prefetch or load that could run, and so wants an IO slot.
-pub fn wants_io(slot: &[u32; WORDS]) -> bool {
-    slot[1] == opcode::LOAD_MISS && slot[2] < 29 && slot[5] <= 1
+pub fn wants_io(shape: &Shape, slot: &[u32; WORDS]) -> bool {
+    slot[1] == opcode::LOAD_MISS && shape.runs(slot[1]) && slot[2] < 29 && slot[5] <= 1
 }
 
 impl Effects {
@@ -51,7 +51,7 @@ impl Effects {
             Some(fault::TENANT)
         } else {
             let op = Op { shape, slot, tenant, opcode: words[1], args };
-            if words[1] == opcode::PACKED_SLOT {
+            if words[1] == opcode::PACKED_SLOT && shape.runs(words[1]) {
                 packed(&mut effects, &op)
             } else {
                 op.run(&mut effects)
@@ -143,6 +143,7 @@ impl Op<'_> {
             effects.add(word::METRICS as u32 + self.opcode, 1);
         }
         match self.opcode {
+            opcode if !self.shape.runs(opcode) => Some(fault::OPCODE),
             opcode::NOP => None,
             opcode::STORE_U32 => self.update(effects, Access::Set),
             opcode::ATOMIC_ADD => self.update(effects, Access::Add(self.arg(0))),

@@ -2,6 +2,7 @@
 
 use slipring_core::twin::{Call, HANDLER_OK};
 use slipring_core::words::WordMut;
+use slipring_driver::kernel::KernelBuilder;
 use slipring_driver::{Handler, Kernel};
 
 /// Prints up to three records and adds to an observable; packable, and has a run counter.
@@ -73,14 +74,24 @@ pub fn on_cpu<W: WordMut>(call: &Call<'_, W>) -> Option<u32> {
     }
 }
 
+fn all() -> [Handler; 4] {
+    let wgsl = |opcode, function| Handler::wgsl(opcode, function, "handlers.wgsl", SOURCE);
+    [
+        wgsl(NOTE, "note").iterations(4).on_cpu(note),
+        wgsl(ANSWER, "answer").on_cpu(answer),
+        wgsl(MIX, "mix").on_cpu(mix),
+        wgsl(ANSWER_WIDE, "answer").on_cpu(answer),
+    ]
+}
+
 /// The kernel that has them.
 pub fn kernel() -> Kernel {
-    let wgsl = |opcode, function| Handler::wgsl(opcode, function, "handlers.wgsl", SOURCE);
-    Kernel::builder()
-        .handler(wgsl(NOTE, "note").iterations(4).on_cpu(note))
-        .handler(wgsl(ANSWER, "answer").on_cpu(answer))
-        .handler(wgsl(MIX, "mix").on_cpu(mix))
-        .handler(wgsl(ANSWER_WIDE, "answer").on_cpu(answer))
-        .build()
-        .expect("the handlers compile")
+    let builder = all().into_iter().fold(Kernel::builder(), KernelBuilder::handler);
+    builder.build().expect("the handlers compile")
+}
+
+/// The fused kernel of one of them.
+pub fn fused(opcode: u32) -> Kernel {
+    let handler = all().into_iter().find(|handler| handler.opcode() == opcode);
+    Kernel::fused(handler.expect("an opcode of theirs")).expect("the handler compiles")
 }

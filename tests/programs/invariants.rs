@@ -130,7 +130,8 @@ impl Drain<'_> {
         }
         let stoppers = [Some(word::SHUTDOWN), mask_word(before[2])];
         let may_be_stopped = stoppers.into_iter().flatten().any(|w| self.is_touched(w, level));
-        let must_run = !is_stopped(control, before) && !may_be_stopped && !wants_io(before);
+        let must_run =
+            !is_stopped(control, before) && !may_be_stopped && !wants_io(self.shape, before);
         hold!(!must_run, "did not run, and nothing held it back");
         Ok(())
     }
@@ -244,7 +245,7 @@ impl Drain<'_> {
                 let is_sure = !is_stopped(self.before.control(), before)
                     && !stoppers.into_iter().flatten().any(|w| self.is_touched(w, level));
                 let is_put_off = SlotState::of(before[0]) == SlotState::Published
-                    && wants_io(before)
+                    && wants_io(self.shape, before)
                     && *before == after;
                 hold!(
                     !(is_sure && is_put_off) || requests >= free_io_slots(self.before),

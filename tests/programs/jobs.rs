@@ -69,6 +69,11 @@ impl Words<'_> {
 
     fn opcode(&mut self, tenant: u32) -> u32 {
         let handled = handlers::OPCODES[self.rng.usize(0..4)];
+        if let Some(own) = self.shape.fused
+            && self.chance(1, 2)
+        {
+            return own;
+        }
         match self.rng.u32(0..30) {
             0 => opcode::NOP,
             1 | 2 => opcode::STORE_U32,

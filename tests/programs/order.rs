@@ -63,7 +63,7 @@ pub fn free_io_slots(state: &State) -> usize {
 
 /// Whether the result of a drain from `start` depends on the order of lanes.
 pub fn of_drain(shape: &Shape, start: &State) -> Order {
-    if has_contended_orphan(start) {
+    if has_contended_orphan(shape, start) {
         return Order::Racing;
     }
     let mut state = start.clone();
@@ -84,14 +84,15 @@ pub fn of_drain(shape: &Shape, start: &State) -> Order {
 }
 
 /// Whether a request could take the IO slot that an orphan still looks at.
-fn has_contended_orphan(state: &State) -> bool {
+fn has_contended_orphan(shape: &Shape, state: &State) -> bool {
     let mut slots = (0..).zip(state.ring());
     let has_orphan = slots.any(|(slot, words)| match SlotState::of(words[0]) {
         SlotState::WaitIo(io_slot) => resume(state, slot, io_slot) == Resume::Orphan,
         _ => false,
     });
-    let is_request =
-        |slot: &[u32; WORDS]| SlotState::of(slot[0]) == SlotState::Published && wants_io(slot);
+    let is_request = |slot: &[u32; WORDS]| {
+        SlotState::of(slot[0]) == SlotState::Published && wants_io(shape, slot)
+    };
     has_orphan && state.ring().iter().any(is_request)
 }
 
@@ -144,7 +145,7 @@ impl Level {
         if is_stopped(state.control(), words) {
             return;
         }
-        self.wanting += usize::from(wants_io(words));
+        self.wanting += usize::from(wants_io(shape, words));
         let effects = Effects::of_slot(shape, slot, words, level);
         self.printing += usize::from(!effects.records.is_empty());
         self.records += effects.records.len();

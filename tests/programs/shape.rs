@@ -2,6 +2,7 @@
 
 use crate::handlers;
 use slipring_core::layout::Geometry;
+use slipring_core::opcode;
 use slipring_core::partition::Partitions;
 use slipring_core::tenant::TenantTable;
 use slipring_driver::{Driver, DriverBuilder, Kernel, LaneOrder};
@@ -9,12 +10,13 @@ use slipring_driver::{Driver, DriverBuilder, Kernel, LaneOrder};
 /// Workspace words: two rows of a DFA table, and some.
 pub const WORKSPACE_WORDS: u32 = 600;
 
-/// A geometry, its partitions, and whether the kernel has handlers.
+/// A geometry, its partitions, and whether the kernel has handlers, or is the fused one of one.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub geometry: Geometry,
     pub partitions: Partitions,
     pub has_handlers: bool,
+    pub fused: Option<u32>,
 }
 
 impl Shape {
@@ -24,12 +26,17 @@ impl Shape {
             geometry: Geometry::new(slots, observables, records, io_slots).expect("legal counts"),
             partitions: Partitions::from_sizes(sizes, slots).expect("sizes that add up"),
             has_handlers,
+            fused: None,
         }
+    }
+
+    fn fused(self, opcode: u32) -> Self {
+        Self { fused: Some(opcode), ..self }
     }
 
     /// The rows of the random programs: small and odd counts of everything, one to three
     /// workgroups, one to five levels.
-    pub fn all() -> [Self; 6] {
+    pub fn all() -> [Self; 8] {
         [
             Self::new([16, 8, 8, 4], [0, 0, 16, 0, 0], true),
             Self::new([33, 64, 64, 64], [6, 6, 9, 6, 6], true),
@@ -37,6 +44,8 @@ impl Shape {
             Self::new([16, 64, 8, 4], [3, 3, 4, 3, 3], false),
             Self::new([20, 200, 1, 2], [4, 4, 4, 4, 4], true),
             Self::new([150, 200, 64, 4], [0, 0, 150, 0, 0], true),
+            Self::new([40, 64, 64, 4], [4, 4, 24, 4, 4], true).fused(handlers::NOTE),
+            Self::new([21, 64, 8, 2], [0, 5, 16, 0, 0], true).fused(handlers::MIX),
         ]
     }
 
@@ -44,7 +53,15 @@ impl Shape {
         self.geometry.control_words() as u32
     }
 
+    /// Whether the kernel has the opcode at all.
+    pub fn runs(&self, opcode: u32) -> bool {
+        self.fused.is_none_or(|own| [own, opcode::NOP, opcode::SHUTDOWN].contains(&opcode))
+    }
+
     fn kernel(&self) -> Kernel {
+        if let Some(opcode) = self.fused {
+            return handlers::fused(opcode);
+        }
         if self.has_handlers {
             return handlers::kernel();
         }

@@ -56,11 +56,15 @@ impl State {
 
     /// Hands the twin over this state to `run`.
     pub fn with_twin(&mut self, shape: &Shape, run: impl FnOnce(&mut AnyTwin<'_>)) {
-        let has_handlers = shape.has_handlers;
+        let (has_handlers, fused) = (shape.has_handlers, shape.fused);
         let (row, workspace) = self.row(shape);
         let handlers: Box<Handlers> =
             Box::new(move |call| if has_handlers { handlers::on_cpu(call) } else { None });
-        run(&mut Twin::new(row, workspace, handlers));
+        let mut twin = Twin::new(row, workspace, handlers);
+        if let Some(opcode) = fused {
+            twin = twin.fused(opcode);
+        }
+        run(&mut twin);
     }
 
     /// The state after the twin's drain.

@@ -14,6 +14,7 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     pub(super) fn run(&mut self, mut call: Call<'a, W>, reserved: Option<u8>) -> End {
         call.segment = self.segment;
         match call.opcode {
+            opcode if !self.runs(opcode) => self.simple(&call),
             opcode::PACKED_SLOT => self.packed(&call),
             opcode::LOAD_MISS => match reserved {
                 Some(io_slot) => load_miss(&call, io_slot),
@@ -47,6 +48,7 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             self.add(word::METRICS + call.opcode as usize);
         }
         match call.opcode {
+            opcode if !self.runs(opcode) => End::Fault(fault::OPCODE),
             opcode::NOP => End::Done,
             opcode::STORE_U32 => update(call, |_, value| value),
             opcode::ATOMIC_ADD => update(call, u32::wrapping_add),

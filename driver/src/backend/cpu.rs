@@ -17,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) struct Cpu {
     handlers: Vec<(u32, CpuHandler)>,
+    fused: Option<u32>,
     segments: u32,
     reason: String,
 }
@@ -32,7 +33,8 @@ impl Cpu {
             Ok((handler.opcode(), handler.cpu().ok_or_else(missing)?))
         };
         let handlers = kernel.handlers().iter().map(twin).collect::<Result<_, OpenError>>()?;
-        Ok(Self { handlers, segments: kernel.segments(), reason })
+        let fused = kernel.handlers().first().filter(|_| kernel.is_fused()).map(Handler::opcode);
+        Ok(Self { handlers, fused, segments: kernel.segments(), reason })
     }
 }
 
@@ -112,6 +114,9 @@ impl Resident for Row {
         let mut cost = Cost { uploaded_bytes, ..Cost::default() };
         let twin = Twin::new(self.device.row(), &self.workspace[..], run);
         let mut twin = twin.segments(*segments);
+        if let Some(opcode) = self.cpu.fused {
+            twin = twin.fused(opcode);
+        }
         for level in drain.work.levels() {
             for segment in 0..*segments {
                 twin.enter_segment(segment);

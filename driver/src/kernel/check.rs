@@ -145,7 +145,7 @@ impl<'a> File<'a> {
     }
 
     fn is_handler_api(&self, handle: Handle<Function>) -> bool {
-        self.place(self.module.functions.get_span(handle)).file == super::HANDLER_API
+        self.place(self.module.functions.get_span(handle)).file == super::modules::HANDLER_API
     }
 
     fn function_name(&self, handle: Handle<Function>) -> String {

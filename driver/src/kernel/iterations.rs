@@ -22,7 +22,7 @@ const CONTENDED_ROUNDS: u64 = 64;
 /// Lanes of llvmpipe's vectors: each iteration of a loop that prints may lose to the others.
 const VECTOR_LANES: u64 = 8;
 
-/// The kernel's loops that may go round more than once, and how often one look does.
+/// The ordinary kernel's loops that may go round more than once, and how often one look does.
 /// Loops around a compare-exchange only guard against failing for no reason, which those of
 /// Vulkan do not.
 pub(super) const ROUNDS: [(&str, u64); 7] = [
@@ -69,7 +69,7 @@ pub(super) struct Iterations {
 }
 
 impl Iterations {
-    pub(super) fn count(module: &Module, handlers: &[(&Handler, Loops)]) -> Self {
+    pub(super) fn count(module: &Module, handlers: &[(&Handler, Loops)], is_fused: bool) -> Self {
         let mut counter = LoopCounter::new(module, &|_| false);
         let mut loops_of = |name| {
             let mut functions = module.functions.iter();
@@ -80,12 +80,16 @@ impl Iterations {
         let mut fences = module.entry_points.iter().filter(|entry| entry.name == Kernel::FENCE);
         let fence_loops = fences.next().map_or(0, |fence| counter.of_kernel(&fence.function));
         // Every loop once, those of an operation once for each a packed slot may have, and then
-        // the rounds of the lanes for which a loop is not over at once.
-        let passes = packed::MAX_OPS as u64;
+        // the rounds of the lanes for which a loop is not over at once. A fused kernel has no
+        // packed slots, and what goes round is its handler's.
+        let passes = if is_fused { 1 } else { packed::MAX_OPS as u64 };
         let mut per_look = look_loops + (passes - 1) * op_loops;
-        // Of a packed slot: the check of its operations, and the operations.
-        let uncounted = per_look + 2 * passes;
-        per_look += ROUNDS.iter().map(|(_, rounds)| rounds).sum::<u64>();
+        let mut uncounted = per_look;
+        if !is_fused {
+            // Of a packed slot: the check of its operations, and the operations.
+            uncounted += 2 * passes;
+            per_look += ROUNDS.iter().map(|(_, rounds)| rounds).sum::<u64>();
+        }
         let kernel = per_look;
         for (handler, loops) in handlers {
             let iterations = u64::from(handler.max_iterations());

@@ -68,6 +68,21 @@ fn a_wrong_signature_is_shown() {
 }
 
 #[test]
+fn errors_of_a_fused_handler_are_in_its_file_too() {
+    let refuse = |opcode, source: &'static str| {
+        Kernel::fused(Handler::wgsl(opcode, "bad", "bad.wgsl", source)).unwrap_err()
+    };
+    let place = at("bad.wgsl", 2, 10);
+    let error = refuse(0x101, "fn bad(job: Job) -> u32 {\n  return nothing;\n}");
+    assert!(matches!(&error, KernelError::Wgsl { place: at, .. } if *at == place), "{error}");
+    let error = refuse(0x101, "fn bad(job: Job) -> u32 {\n  finish(job.slot, 3u); return 0u;\n}");
+    let (place, name) = (at("bad.wgsl", 2, 3), "finish".to_owned());
+    assert_eq!(error, KernelError::NotForHandlers { place, name });
+    let error = refuse(opcode::STORE_U32, "fn bad(job: Job) -> u32 { return 0u; }");
+    assert!(matches!(error, KernelError::NotUserOpcode { opcode: opcode::STORE_U32, .. }));
+}
+
+#[test]
 fn shared_variables_entry_points_and_overrides_are_refused() {
     for (source, place, declaration, name) in [
         (

@@ -24,6 +24,15 @@ fn per_look(handlers: &[Handler]) -> u64 {
 #[test]
 fn every_loop_of_the_kernel_is_accounted_for() {
     let kernel = Kernel::builder().build().unwrap();
+    let looping = ROUNDS.iter().map(|(name, _)| *name).chain(["sees_busy_slot", "stay"]);
+    assert_loops(&kernel, looping.collect());
+    // Those of a fused kernel only guard, or are counted where a handler prints.
+    let handler = Handler::wgsl(8, "f", "f.wgsl", "fn f(job: Job) -> u32 { return 0u; }");
+    let kernel = Kernel::fused(handler).unwrap();
+    assert_loops(&kernel, vec!["claim", "sees_busy_slot", "stay", "take_record"]);
+}
+
+fn assert_loops(kernel: &Kernel, mut known: Vec<&str>) {
     let module = naga::front::wgsl::parse_str(kernel.source()).unwrap();
     let has_loop = |function: &&Function| {
         let mut found = false;
@@ -35,8 +44,6 @@ fn every_loop_of_the_kernel_is_accounted_for() {
     let functions = module.functions.iter().map(|(_, function)| function).filter(has_loop);
     let mut found: Vec<_> = functions.filter_map(|function| function.name.as_deref()).collect();
     found.sort_unstable();
-    let mut known: Vec<_> =
-        ROUNDS.iter().map(|(name, _)| *name).chain(["sees_busy_slot", "stay"]).collect();
     known.sort_unstable();
     assert_eq!(found, known);
 }
@@ -56,6 +63,13 @@ fn a_packable_handler_counts_four_times() {
 fn another_handler_counts_once_but_its_loops_are_passed_by_each_packed_operation() {
     assert_eq!(per_look(&[looping(0x100, 1001)]) - per_look(&[looping(0x100, 1)]), 1000);
     assert_eq!(per_look(&[looping(0x100, 1)]) - per_look(&[]), 4);
+}
+
+#[test]
+fn a_fused_kernel_counts_its_handlers_loops_alone() {
+    let per_look = |rounds| Kernel::fused(looping(8, rounds)).unwrap().iterations_per_look();
+    // And the three places of the loop that claims.
+    assert_eq!([per_look(1), per_look(1001)], [1 + 3, 1001 + 3]);
 }
 
 #[test]

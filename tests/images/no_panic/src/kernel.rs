@@ -9,7 +9,7 @@ use crate::{Inputs, keep, keep_result, rows};
 #[inline(never)]
 pub fn calls<W: WordMut>(words: [&[W]; 4], inputs: &Inputs<'_>) {
     let Some(row) = rows::row(words, inputs) else { return };
-    Twin::new(row, words[0], no_handlers).look(inputs.n[1], inputs.level);
+    Twin::new(row, words[0], no_handlers).fused(inputs.n[2]).look(inputs.n[1], inputs.level);
     let twin = Twin::new(row, words[0], |call: &Call<'_, W>| Some(handler(call)));
     let mut twin = twin.segments(inputs.n[3] % 4);
     keep_result(twin.drain(&Partitions::even(inputs.n[0])));
