@@ -8,10 +8,11 @@ use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::opcode;
 use slipring_core::publisher::{Outcome, Ticket};
 use slipring_core::ring::Job;
+use slipring_core::row::Row;
 use slipring_core::slot::Priority;
 use slipring_core::tenant::{Tenant, TenantTable};
 use slipring_core::twin::HANDLER_OK;
-use slipring_driver::persistent::DEFAULT_SLICE;
+use slipring_driver::persistent::{DEFAULT_SLICE, PersistError};
 use slipring_driver::recovery::{Losses, Recovery, Stage};
 use slipring_driver::{
     BackendChoice, BackendError, Driver, DriverBuilder, DriverError, Handler, Kernel, LaneOrder,
@@ -275,6 +276,96 @@ fn e7_a_device_that_is_too_slow_twice_is_an_error_and_the_row_is_the_last_drains
     }
 }
 
+/// The row and the workspace, as they are.
+fn snapshot(row: Row<'_, AtomicU32>) -> [Vec<u32>; 4] {
+    let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+    Buffer::ALL.map(|buffer| row.words(buffer).iter().map(load).collect())
+}
+
+/// What jobs that have run one after the other have added up and remembered.
+fn apply(jobs: &mut Vec<(Ticket, u32)>, sum: &mut u32, memory: &mut u32) {
+    for (_, value) in jobs.drain(..) {
+        match value < 10 {
+            true => *memory = memory.wrapping_mul(31).wrapping_add(value),
+            false => *sum += value,
+        }
+    }
+}
+
+#[test]
+fn e7_a_stay_that_loses_its_device_goes_back_to_its_checkpoint_and_says_which_jobs_are_uncertain() {
+    if gpu::is_skipped() {
+        return;
+    }
+    const SECOND: Duration = Duration::from_secs(1);
+    let losses = Losses::default();
+    let builder = builder(&losses).lane_order(LaneOrder::Parallel).persistent(DEFAULT_SLICE);
+    let mut driver = open(builder, BackendChoice::Mapped);
+    let (mut rng, mut sum, mut memory) = (Rng::with_seed(7), 0, 0_u32);
+    for round in 0..30 {
+        let before = driver.publish(&Job::new(opcode::ATOMIC_ADD, &[1, 160])).unwrap();
+        driver.dispatch(&Readback::none()).unwrap();
+        sum += 1;
+        let mut last = snapshot(driver.row());
+        let mut kernel = driver.persist().unwrap();
+        let (mut certain, mut uncertain) = (Vec::new(), Vec::new());
+        let stage = [None, Some(Stage::Persist), Some(Stage::Stop)][round % 3];
+        for _ in 0..rng.usize(1..8) {
+            for _ in 0..rng.u32(1..40) {
+                let value = rng.u32(..100);
+                let args = [value, 160];
+                // (The slots are few, and used again and again.)
+                let opcode = if value < 10 { REMEMBER } else { opcode::ATOMIC_ADD };
+                let ticket = kernel.publish(&Job::new(opcode, &args)).unwrap();
+                assert_eq!(kernel.wait(ticket, SECOND), Ok(Outcome::Done));
+                uncertain.push((ticket, value));
+            }
+            if rng.bool() {
+                kernel.checkpoint(SECOND).unwrap();
+                last = snapshot(kernel.row());
+                certain.extend(uncertain.iter().map(|(ticket, _)| *ticket));
+                apply(&mut uncertain, &mut sum, &mut memory);
+            }
+        }
+        // With the NOP that each stay begins with, if there was no checkpoint.
+        let jobs = uncertain.len() as u32 + u32::from(certain.is_empty());
+        stage.into_iter().for_each(|stage| losses.lose_at(stage));
+        let error = match stage {
+            Some(Stage::Persist) => {
+                let error = kernel.slices().err();
+                drop(kernel);
+                error
+            }
+            _ => kernel.stop().err(),
+        };
+        match error {
+            None => {
+                assert_eq!(stage, None);
+                assert!(uncertain.iter().all(|(ticket, _)| !driver.is_uncertain(*ticket)));
+                apply(&mut uncertain, &mut sum, &mut memory);
+            }
+            Some(PersistError::Lost { error, jobs: lost }) => {
+                assert!(error.is_lost());
+                assert_eq!(lost, jobs, "round {round}");
+                assert_eq!(snapshot(driver.row()), last, "round {round}");
+                assert!(uncertain.iter().all(|(ticket, _)| driver.is_uncertain(*ticket)));
+                assert!(
+                    uncertain.iter().all(|(ticket, _)| driver.outcome(*ticket) == Outcome::Unknown)
+                );
+            }
+            Some(error) => panic!("{error}"),
+        }
+        assert!(certain.iter().chain([&before]).all(|ticket| !driver.is_uncertain(*ticket)));
+        let mut word = [0];
+        driver.read_workspace(0, &mut word).unwrap();
+        assert_eq!(
+            (driver.row().control.observable(0), word),
+            (Ok(sum), [memory]),
+            "round {round}"
+        );
+    }
+}
+
 #[test]
 fn the_workspace_is_what_the_host_has_written_if_it_is_not_kept() {
     for &choice in backends() {
@@ -290,10 +381,4 @@ fn the_workspace_is_what_the_host_has_written_if_it_is_not_kept() {
         assert_eq!(words, [0, 7, 0]);
         assert_eq!(driver.dispatch(&Readback::none()).unwrap().recovered, 1);
     }
-}
-
-#[test]
-fn a_driver_that_recovers_is_not_opened_for_a_kernel_that_stays_on() {
-    let builder = builder(&Losses::default()).persistent(DEFAULT_SLICE);
-    assert!(matches!(builder.open(), Err(OpenError::PersistentRecovery)));
 }

@@ -208,6 +208,42 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         self.is_frozen = was_frozen;
     }
 
+    /// The number of the ticket that was given last.
+    pub const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Forgets every job published since the ticket `sequence` was the last, when none was in
+    /// flight; says how many there were. The caller has put the ring back to what it was then.
+    ///
+    /// ```
+    /// use slipring_core::publisher::{Entry, Outcome, Publisher};
+    /// use slipring_core::{opcode, partition::Partitions, ring::{Job, Ring}, tenant::TenantTable};
+    ///
+    /// let mut words = [0; 16];
+    /// let ledger = [Entry::FREE; 1];
+    /// let (partitions, tenants) = (Partitions::single(1), TenantTable::open(1));
+    /// let ring = Ring::new(&mut words)?;
+    /// let mut publisher = Publisher::new(ring, ledger, partitions, tenants)?;
+    /// let before = publisher.sequence();
+    /// let ticket = publisher.publish(ring, &Job::new(opcode::NOP, &[]))?;
+    /// assert!(ticket.is_after(before));
+    ///
+    /// words.fill(0);
+    /// assert_eq!(publisher.forget_since(before), 1);
+    /// assert_eq!(publisher.outcome(Ring::new(&mut words)?, ticket), Outcome::Unknown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn forget_since(&mut self, sequence: u32) -> u32 {
+        for (slot, entry) in (0..).zip(self.ledger.as_mut()) {
+            if (Ticket { slot, sequence: entry.sequence }).is_after(sequence) {
+                *entry = Entry::FREE;
+            }
+        }
+        self.in_flight = [0; TENANTS as usize];
+        self.sequence.wrapping_sub(sequence)
+    }
+
     /// Books every slot in flight as DONE, without a look at the ring: the caller knows, as from
     /// the counters in the control buffer, that all have finished and none in FAULT.
     pub fn all_done(&mut self) {

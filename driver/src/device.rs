@@ -272,6 +272,15 @@ impl Device {
         self.call(false, |device| device.resident.read_workspace(first, words))
     }
 
+    /// Takes over the whole row, on which no kernel works at the moment, as what to go back to.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), BackendError> {
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        mirror.read_workspace(&mut *self.resident)?;
+        mirror.take_all(self.resident.host());
+        mirror.keep_workspace();
+        Ok(())
+    }
+
     /// Moves the row, while nothing is in flight, to other memory.
     pub(crate) fn rebind(&mut self, storage: Option<Storage>) -> Result<(), DriverError> {
         self.renew()?;

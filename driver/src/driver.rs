@@ -14,6 +14,7 @@ use crate::dirty::Unit;
 use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::{DriverBuilder, OpenError};
+use crate::persistent::Stays;
 use crate::readback::Readback;
 use crate::rows::dispatch_each;
 use crate::stats::Drained;
@@ -89,6 +90,7 @@ pub struct Driver {
     /// Whether slots may wait for I/O: the IO queue is then always read back.
     uses_io: bool,
     prefetch_failures: u32,
+    pub(crate) stays: Stays,
 }
 
 impl core::fmt::Debug for Driver {
@@ -113,7 +115,8 @@ impl Driver {
         work: WorkList,
         workspace_words: usize,
     ) -> Self {
-        Self { device, work, publisher, workspace_words, uses_io: false, prefetch_failures: 0 }
+        let (uses_io, prefetch_failures, stays) = (false, 0, Stays::default());
+        Self { device, publisher, work, workspace_words, uses_io, prefetch_failures, stays }
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,
@@ -333,7 +336,10 @@ impl Driver {
                     State::Published => {
                         self.work.push(slot, level, copy.opcode == opcode::BATCH_FENCE);
                     }
-                    State::WaitIo(_) => self.work.push(slot, level, false),
+                    State::WaitIo(_) => {
+                        self.uses_io = true;
+                        self.work.push(slot, level, false);
+                    }
                     _ => {}
                 }
             }

@@ -61,9 +61,6 @@ pub enum OpenError {
     /// A slice of no time, or longer than a small GPU's watchdog leaves.
     #[error("slices of {slice_ms} ms; more than 0 and up to {} ms are allowed", MAX_SLICE.as_millis())]
     Slice { slice_ms: u64 },
-    /// A kernel that stays on cannot be brought back as it was.
-    #[error("a driver is prepared for a kernel that stays on, or recovers lost devices, not both")]
-    PersistentRecovery,
     /// No memory for the workspace of the twin, or of a driver that recovers.
     #[error("no memory for a workspace of {bytes} bytes")]
     OutOfMemory { bytes: u64 },
@@ -324,9 +321,6 @@ impl DriverBuilder {
         }
         if let Some(slice) = slice.filter(|slice| *slice > MAX_SLICE || slice.is_zero()) {
             return Err(OpenError::Slice { slice_ms: slice.as_millis() as u64 });
-        }
-        if slice.is_some() && self.recovery.is_some() {
-            return Err(OpenError::PersistentRecovery);
         }
         Ok(())
     }

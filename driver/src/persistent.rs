@@ -26,7 +26,7 @@
 //! ```
 
 use crate::backend::BackendError;
-use crate::driver::Driver;
+use crate::driver::{Driver, DriverError};
 use crate::kernel::IterationError;
 use slipring_core::publisher::{Batch, Fault, Outcome, PublisherError, Ticket, Window};
 use slipring_core::ring::{Job, WorkItem};
@@ -71,6 +71,15 @@ pub enum PersistError {
     /// The job did not finish in time. It may still.
     #[error("the job did not finish within {timeout_ms} ms")]
     Timeout { timeout_ms: u64 },
+    /// The device was lost while the kernel stayed on, and the driver recovers such devices: the row
+    /// and the workspace are what they were at the last checkpoint, and the next call that needs a
+    /// device opens one. Of the jobs that were published since, none is in the row any more; which
+    /// of them have run is not known ([`Driver::is_uncertain`]).
+    #[error("{error}; {jobs} jobs published since the last checkpoint are uncertain")]
+    Lost { error: BackendError, jobs: u32 },
+    /// A device that was lost did not open again.
+    #[error(transparent)]
+    NotRecovered(Box<DriverError>),
     /// The kernel's loops do not fit the device.
     #[error(transparent)]
     Iterations(#[from] IterationError),
@@ -91,7 +100,27 @@ pub struct Slices {
     pub stopped_in: Duration,
 }
 
+/// What is known of stays, for when the device is lost in one.
+#[derive(Debug, Default)]
+pub(crate) struct Stays {
+    /// The last ticket before the checkpoint.
+    checkpoint: u32,
+    /// The tickets (first exclusive) that became uncertain last.
+    uncertain: Option<(u32, u32)>,
+}
+
 impl Driver {
+    /// Whether a job was published while a kernel stayed on, after the last checkpoint before the
+    /// device was lost: what it did to the row and the workspace is undone, and whether it has run
+    /// (and has done anything outside of them, such as asking for I/O) is not known. Of several
+    /// such losses, the last counts.
+    pub fn is_uncertain(&self, ticket: Ticket) -> bool {
+        let uncertain = self.stays.uncertain;
+        uncertain.is_some_and(|(after, last)| {
+            ticket.is_after(after) && ticket.sequence.wrapping_sub(last).wrapping_neg() <= 1 << 31
+        })
+    }
+
     /// Starts a kernel that stays on until the guard is stopped or dropped.
     ///
     /// One NOP is published and waited for, so that what the host writes is known to be seen; it
@@ -107,8 +136,10 @@ impl Driver {
         if slots > 0 {
             return Err(PersistError::InFlight { slots });
         }
+        self.device.renew().map_err(|error| PersistError::NotRecovered(Box::new(error)))?;
         self.device.resident.persist(self.publisher.partitions())?;
         self.publisher.trust_ledger(true);
+        self.stays.checkpoint = self.publisher.sequence();
         let (finished, faults) = self.counters();
         let mut persistent = Persistent { driver: self, finished, faults };
         persistent.probe()?;
@@ -124,12 +155,27 @@ impl Driver {
 
     /// Stops the kernel that stays on, and lists what it has left for the next dispatch.
     fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
-        let stopped = self.device.resident.stop();
-        if stopped != Err(PersistError::Stopped) {
-            self.publisher.trust_ledger(false);
-            self.list_unfinished();
-        }
+        let stopped = self.device.resident.stop().and_then(|slices| {
+            self.device.checkpoint()?;
+            Ok(slices)
+        });
+        let stopped = stopped.map_err(|error| self.lose_stay(error));
+        self.publisher.trust_ledger(false);
+        self.list_unfinished();
         stopped
+    }
+
+    /// The error of a stay. If its device is lost and will be replaced, the row becomes that of the
+    /// last checkpoint.
+    fn lose_stay(&mut self, error: PersistError) -> PersistError {
+        let PersistError::Backend(error) = error else { return error };
+        if !error.is_lost() || !self.device.lose(&error) {
+            return error.into();
+        }
+        let (checkpoint, last) = (self.stays.checkpoint, self.publisher.sequence());
+        self.stays.uncertain = Some((checkpoint, last));
+        self.stays.checkpoint = last;
+        PersistError::Lost { error, jobs: self.publisher.forget_since(checkpoint) }
     }
 }
 
@@ -228,7 +274,8 @@ impl Persistent<'_> {
     /// Waits until a job has ended: looks at its status, first all the time, then less often.
     ///
     /// # Errors
-    /// [`PersistError::Timeout`], and [`PersistError::Backend`] when the kernel is gone.
+    /// [`PersistError::Timeout`]; when the kernel is gone, [`PersistError::Backend`], or
+    /// [`PersistError::Lost`] if the driver recovers lost devices.
     pub fn wait(&mut self, ticket: Ticket, timeout: Duration) -> Result<Outcome, PersistError> {
         self.poll(timeout, |kernel| match kernel.outcome(ticket) {
             Outcome::Pending => None,
@@ -279,19 +326,38 @@ impl Persistent<'_> {
         }
     }
 
+    /// Waits until everything that was published here has ended, as [`Persistent::wait_all`], and
+    /// makes that the state to go back to when the device is lost; the start of the stay is the
+    /// first such state. Without [`recovery`](crate::recovery) it only waits.
+    ///
+    /// The row is copied, and the workspace if it is kept: on a discrete GPU, whose row lies in
+    /// memory of its own, about 1 µs a word.
+    ///
+    /// # Errors
+    /// As [`Persistent::wait`].
+    pub fn checkpoint(&mut self, timeout: Duration) -> Result<(), PersistError> {
+        self.wait_all(timeout)?;
+        let driver = &mut *self.driver;
+        driver.device.checkpoint().map_err(|error| driver.lose_stay(error.into()))?;
+        driver.stays.checkpoint = driver.publisher.sequence();
+        Ok(())
+    }
+
     /// How the kernel has stayed on until now.
     ///
     /// # Errors
-    /// [`PersistError::Backend`] when it is gone.
-    pub fn slices(&self) -> Result<Slices, PersistError> {
-        self.driver.device.resident.persisting()
+    /// As [`Persistent::wait`], and [`PersistError::Stopped`] after a loss. What is published here
+    /// from then on, the next dispatch runs.
+    pub fn slices(&mut self) -> Result<Slices, PersistError> {
+        self.driver.device.resident.persisting().map_err(|error| self.driver.lose_stay(error))
     }
 
     /// Stops the kernel, after the jobs that it is running. What it has not claimed stays
     /// PUBLISHED, for the next dispatch or stay.
     ///
     /// # Errors
-    /// [`PersistError::Backend`] when it was gone before.
+    /// [`PersistError::Backend`] or [`PersistError::Lost`] when it was gone, and
+    /// [`PersistError::Stopped`] if that was said before.
     pub fn stop(self) -> Result<Slices, PersistError> {
         self.driver.stop_persisting()
     }

@@ -11,6 +11,10 @@
 //! mirror is the host's row, and the driver has no [`gpu`](crate::Driver::gpu) and no buffers;
 //! afterwards it has others. What passes of the user's own have made is lost.
 //!
+//! While a kernel stays on, there is no such boundary: the row then becomes what it was when the
+//! kernel was started, or at the last [`checkpoint`](crate::Persistent::checkpoint), and the jobs
+//! published since are uncertain.
+//!
 //! It costs memory: the row once more, the workspace once, or twice where handlers' writes are
 //! kept. And time: a copy of what is published; after each drain a copy of the control buffer, the
 //! IO queue, the slots looked at and new debug records, which the portable backend and the twin
@@ -144,7 +148,7 @@ impl Mirror {
     }
 
     /// Reads what a drain has left in the workspace, if it is kept; the mirror has it from
-    /// [`Mirror::take_results`] on.
+    /// [`Mirror::keep_workspace`] on.
     pub(crate) fn read_workspace(&mut self, row: &mut dyn Resident) -> Result<(), BackendError> {
         match self.next_workspace.is_empty() {
             true => Ok(()),
@@ -171,6 +175,11 @@ impl Mirror {
             ],
         );
         slots.for_each(|slot| self.take(row, Unit::Slot(slot)));
+        self.keep_workspace();
+    }
+
+    /// Takes over the workspace that was read, if it is kept.
+    pub(crate) fn keep_workspace(&mut self) {
         if !self.next_workspace.is_empty() {
             std::mem::swap(&mut self.workspace, &mut self.next_workspace);
             self.written = self.workspace.len();

@@ -16,6 +16,14 @@ pub struct Ticket {
     pub sequence: u32,
 }
 
+impl Ticket {
+    /// Whether it was given after the ticket `sequence`, of no more than 2^31 before it.
+    pub const fn is_after(self, sequence: u32) -> bool {
+        let ahead = self.sequence.wrapping_sub(sequence);
+        ahead != 0 && ahead <= 1 << 31
+    }
+}
+
 /// What became of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
