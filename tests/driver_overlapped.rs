@@ -121,6 +121,39 @@ fn tasks_wait_for_dispatches() {
     });
 }
 
+/// As on a device of Vulkan 1.1, which has no timeline semaphores.
+#[test]
+fn fences_tell_when_drains_have_ended_as_well() {
+    if gpu::is_skipped() {
+        return;
+    }
+    let mut driver = gpu::open(builder(64).in_flight(16).fences(), BackendChoice::Mapped);
+    let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
+    // More than there are fences.
+    for round in 0..20 {
+        let dispatches = [(); 16].map(|()| {
+            overlapped.publish(&ADD).unwrap();
+            overlapped.dispatch().unwrap()
+        });
+        if round % 2 == 0 {
+            overlapped.wait(dispatches[15]).unwrap();
+        }
+        for dispatch in dispatches.into_iter().take(15 + round % 2) {
+            let drained = loop {
+                if let Some(drained) = overlapped.poll(dispatch).unwrap() {
+                    break drained;
+                }
+            };
+            assert_eq!(drained.done, 1);
+        }
+    }
+    drop(overlapped);
+    assert_eq!(driver.row().control.observable(0), Ok(320));
+    let other = driver.another_row(Geometry::of_slots(16, 8).unwrap()).open().unwrap();
+    drop(other);
+    assert_eq!(driver.dispatch(&Readback::none()).unwrap().looked_at, 0);
+}
+
 #[test]
 fn a_guard_that_was_forgotten_does_no_harm() {
     gpu::everywhere(builder(64).in_flight(2), |driver| {

@@ -33,18 +33,22 @@ fn with(builder: DriverBuilder, check: impl FnOnce(&mut Driver)) {
 
 #[test]
 fn jobs_run_as_soon_as_they_are_published() {
-    with(builder(16), |driver| {
-        let mut kernel = driver.persist().unwrap();
-        for value in 1..=100 {
-            let ticket = kernel.publish(&Job::new(opcode::ATOMIC_ADD, &[value, 160])).unwrap();
-            assert_eq!(kernel.wait(ticket, SECOND), Ok(Outcome::Done));
-        }
-        assert_eq!(kernel.row().control.observable(0), Ok(5050));
-        let slices = kernel.stop().unwrap();
-        assert!(slices.slices > 0, "{slices:?}");
-        // And the NOP that showed that the kernel sees what the host writes.
-        assert_eq!(driver.row().control.done_count(), Ok(101));
-    });
+    with(builder(16), jobs_run);
+    // As on Vulkan 1.1.
+    with(builder(16).fences(), jobs_run);
+}
+
+fn jobs_run(driver: &mut Driver) {
+    let mut kernel = driver.persist().unwrap();
+    for value in 1..=100 {
+        let ticket = kernel.publish(&Job::new(opcode::ATOMIC_ADD, &[value, 160])).unwrap();
+        assert_eq!(kernel.wait(ticket, SECOND), Ok(Outcome::Done));
+    }
+    assert_eq!(kernel.row().control.observable(0), Ok(5050));
+    let slices = kernel.stop().unwrap();
+    assert!(slices.slices > 0, "{slices:?}");
+    // And the NOP that showed that the kernel sees what the host writes.
+    assert_eq!(driver.row().control.done_count(), Ok(101));
 }
 
 #[test]

@@ -89,6 +89,8 @@ pub(crate) struct Options {
     pub(crate) validation: bool,
     /// How long a submission of a kernel that stays on may last, if one is wanted.
     pub(crate) slice: Option<Duration>,
+    /// Whether to do without timeline semaphores, for tests.
+    pub(crate) fences: bool,
     // A row's.
     pub(crate) geometry: Geometry,
     pub(crate) workspace_words: usize,

@@ -87,7 +87,7 @@ pub enum BackendChoice {
     /// The best GPU that runs the kernel, or else the twin; [`Driver::backend`] says why.
     #[default]
     Auto,
-    /// Memory that host and GPU share, on Vulkan 1.2 or later, or an error.
+    /// Memory that host and GPU share, on Vulkan 1.1 or later, or an error.
     Mapped,
     /// Safe wgpu, or an error.
     Portable,
@@ -125,6 +125,7 @@ impl DriverBuilder {
             order: LaneOrder::default(),
             validation: false,
             slice: None,
+            fences: false,
             geometry,
             workspace_words: 1,
             timeout: DEFAULT_TIMEOUT,
@@ -246,6 +247,14 @@ impl DriverBuilder {
     #[must_use]
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.recovery = Some(recovery);
+        self
+    }
+
+    /// Has the mapped backend do without timeline semaphores, as on Vulkan 1.1, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn fences(mut self) -> Self {
+        self.options.fences = true;
         self
     }
 

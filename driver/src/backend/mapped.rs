@@ -28,7 +28,7 @@ impl Mapped {
     /// Opens a device that has room for a row of these options.
     pub(crate) fn open(kernel: &Arc<Kernel>, options: &Options) -> Result<Self, OpenError> {
         let gpu = Gpu::open(row::needs(options), options.validation, open_importing)?;
-        let device = Device::below(gpu.device(), gpu.info(), gpu.order());
+        let device = Device::below(gpu.device(), gpu.info(), gpu.order(), options.fences);
         let device = device.map_err(|reason| OpenError::NotMapped { reason })?;
         let mut entries = vec![Entry::of(options.order), Entry::Fence];
         entries.extend(options.slice.map(|_| stay::entry(gpu.ends_loops())));

@@ -10,6 +10,7 @@ pub(crate) struct Device {
     queue: vk::Queue,
     queue_family: u32,
     memory: vk::PhysicalDeviceMemoryProperties,
+    has_timeline: bool,
     host_import: Option<HostImport>,
     kind: wgpu::DeviceType,
     order: Arc<Mutex<()>>,
@@ -17,7 +18,8 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// The device below `wgpu`, whose queue nobody else uses unless they hold `order`.
+    /// The device below `wgpu`, whose queue nobody else uses unless they hold `order`; with fences
+    /// in place of timeline semaphores, if that is wanted.
     ///
     /// # Errors
     /// Why raw calls cannot be made, in words.
@@ -25,6 +27,7 @@ impl Device {
         wgpu: &wgpu::Device,
         info: &wgpu::AdapterInfo,
         order: Arc<Mutex<()>>,
+        wants_fences: bool,
     ) -> Result<Arc<Self>, String> {
         // SAFETY: the handles are only read here, and used as long as `self.wgpu` lives: nothing
         // destroys them, and whoever submits to the queue holds `order`.
@@ -36,14 +39,12 @@ impl Device {
             let properties = instance.get_physical_device_properties(physical);
             (properties, instance.get_physical_device_memory_properties(physical))
         };
-        // From 1.2 on there are timeline semaphores, and wgpu enables them.
-        if properties.api_version < vk::API_VERSION_1_2 {
-            let (major, minor) = (
-                vk::api_version_major(properties.api_version),
-                vk::api_version_minor(properties.api_version),
-            );
-            return Err(format!("it has Vulkan {major}.{minor}, and 1.2 is needed"));
+        // wgpu writes SPIR-V 1.3 at most, and so do we.
+        if properties.api_version < vk::API_VERSION_1_1 {
+            return Err("it has Vulkan 1.0, and 1.1 is needed".to_owned());
         }
+        // From 1.2 on there are timeline semaphores, and wgpu enables them.
+        let has_timeline = properties.api_version >= vk::API_VERSION_1_2 && !wants_fences;
         let host_import = hal
             .enabled_device_extensions()
             .contains(&HostImport::EXTENSION)
@@ -53,6 +54,7 @@ impl Device {
             queue: hal.raw_queue(),
             queue_family: hal.queue_family_index(),
             memory,
+            has_timeline,
             host_import,
             kind: info.device_type,
             order,
@@ -66,6 +68,11 @@ impl Device {
 
     pub(crate) fn wgpu(&self) -> &wgpu::Device {
         &self.wgpu
+    }
+
+    /// Whether submissions end on a timeline semaphore, or else on fences.
+    pub(crate) fn has_timeline(&self) -> bool {
+        self.has_timeline
     }
 
     /// How memory of the caller's is imported, or why it cannot be.
