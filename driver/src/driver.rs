@@ -5,6 +5,7 @@
 //!   outcome ◀─ host row ◀─ readback ──── resident buffers ◀──┘
 //! ```
 
+mod dispatch;
 mod io;
 mod publish;
 
@@ -15,18 +16,15 @@ use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::{DriverBuilder, OpenError};
 use crate::persistent::Stays;
-use crate::readback::Readback;
-use crate::rows::dispatch_each;
-use crate::stats::Drained;
 use crate::storage::Storage;
 use crate::work::WorkList;
+use slipring_core::control;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
 use slipring_core::opcode;
 use slipring_core::publisher::{Entry, Publisher};
 use slipring_core::row::{ResetError, Row};
 use slipring_core::slot::{Priority, State};
 use slipring_core::tenant::{Tenant, TenantError};
-use slipring_core::{control, io_queue};
 use std::sync::atomic::AtomicU32;
 
 /// Why a dispatch did not happen, or a workspace was not reached.
@@ -193,120 +191,6 @@ impl Driver {
     pub fn clear_debug_log(&mut self) {
         self.device.host().clear(Buffer::DebugLog);
         self.device.wrote(Unit::DebugLog);
-    }
-
-    /// Runs one drain over what was published, and brings `readback` home.
-    ///
-    /// Where the host's row is a copy (the portable backend, the twin), what was not asked for
-    /// stays in [`Driver::row`] as it was: an observable, say, as of the last time that it was
-    /// read back.
-    ///
-    /// # Errors
-    /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
-    /// forgotten, and the host's row is as before. When the device was lost, the drain may have
-    /// run, in part or wholly; when it refused, nothing has. With
-    /// [`recovery`](DriverBuilder::recovery) a loss is an error only if the new device is lost too,
-    /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if
-    /// for the first time.
-    pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
-        let mut result = Drained::default();
-        dispatch_each(&mut [self], readback, |drained| result = drained)?;
-        Ok(result)
-    }
-
-    /// Has a drain of all that is listed wait to be submitted.
-    pub(crate) fn begin(&mut self, readback: &Readback) -> Result<(), DriverError> {
-        self.work.sort();
-        match self.device.begin(&mut self.work, readback, self.uses_io) {
-            true => Ok(()),
-            false => Err(DriverError::InFlight { most: self.device.most_flights() }),
-        }
-    }
-
-    /// Starts a drain of all that is listed, and does not wait for it.
-    pub(crate) fn start(&mut self, readback: &Readback) -> Result<(), DriverError> {
-        self.begin(readback)?;
-        let started = self.device.start();
-        if started.is_err() {
-            self.device.cancel_newest(&mut self.work);
-        }
-        started
-    }
-
-    /// Finishes drains that are in flight still; those that cannot be are listed again.
-    pub(crate) fn land(&mut self) {
-        while self.device.flights() > 0 && self.finish_oldest(false).is_ok() {}
-        self.cancel();
-        self.publisher.freeze(false);
-    }
-
-    /// Takes back every drain that was begun.
-    pub(crate) fn cancel(&mut self) {
-        while self.device.cancel_newest(&mut self.work) {}
-    }
-
-    /// Waits for the oldest drain, and looks at what became of its slots.
-    pub(crate) fn finish_oldest(&mut self, is_retry: bool) -> Result<Drained, DriverError> {
-        let (mut flight, recovered) = self.device.finish(is_retry)?;
-        let row = self.device.host().row();
-        if self.publisher.is_frozen() {
-            flight.work.slots().for_each(|slot| self.publisher.settle(row.ring, slot));
-        }
-        let (looked_at, latency) = (flight.work.len() as u32, flight.latency);
-        let mut drained = Drained { looked_at, latency, recovered, ..Drained::of(flight.cost) };
-        // Every listed slot was unfinished before.
-        flight.work.retain(|slot| match row.ring.state(slot) {
-            Some(State::Done) => {
-                drained.done += 1;
-                false
-            }
-            Some(State::Fault(_)) => {
-                drained.faults += 1;
-                false
-            }
-            Some(State::WaitIo(io_slot)) => {
-                // Whoever waits for a request is listed again when that ends. An adopted slot may
-                // wait for none, or for another's.
-                let io_slot = u32::from(io_slot);
-                let is_lost = row.waiting_slot(io_slot) != Some(slot);
-                drained.waiting_io += u32::from(is_lost);
-                is_lost || row.io_queue.status(io_slot) == Some(io_queue::status::EMPTY)
-            }
-            state => {
-                drained.unclaimed += 1;
-                state == Some(State::Published)
-            }
-        });
-        if self.uses_io {
-            let io_slots = 0..row.io_queue.slots();
-            drained.waiting_io +=
-                io_slots.filter(|&io_slot| row.waiting_slot(io_slot).is_some()).count() as u32;
-        }
-        self.work.append(&mut flight.work);
-        self.device.reuse(flight);
-        Ok(drained)
-    }
-
-    /// The byte path: takes over four host buffers, drains them once, and writes all four
-    /// back to caller storage. Every slot of the ring is looked at. Tickets of before are
-    /// void.
-    ///
-    /// # Errors
-    /// [`DriverError::Layout`] when either side is not four buffers of the geometry's lengths,
-    /// with nothing changed, and those of [`Driver::dispatch`]: then the inputs are adopted.
-    pub fn dispatch_bytes(
-        &mut self,
-        inputs: &[&[u8]],
-        outputs: &mut [&mut [u8]],
-    ) -> Result<Drained, DriverError> {
-        self.device.host().check_outputs(outputs)?;
-        self.adopt(inputs)?;
-        let mut drained = self.dispatch(&Readback::all())?;
-        self.device.host().copy_out(outputs);
-        let bytes: u64 =
-            Buffer::ALL.iter().map(|&buffer| self.device.host().geometry().bytes(buffer)).sum();
-        (drained.input_bytes, drained.output_bytes) = (bytes, bytes);
-        Ok(drained)
     }
 
     /// Takes over four host buffers; the next dispatch looks at every slot that is published
