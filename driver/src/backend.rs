@@ -16,6 +16,7 @@ use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::partition::Partitions;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why a backend could not do what was asked.
@@ -87,6 +88,8 @@ pub(crate) struct Options {
     pub(crate) timeout: Duration,
     /// How long a submission of a kernel that stays on may last, if one is wanted.
     pub(crate) slice: Option<Duration>,
+    /// The directory of the device's pipeline cache, if it is to be kept.
+    pub(crate) pipeline_cache: Option<PathBuf>,
 }
 
 /// One drain, as a backend sees it.

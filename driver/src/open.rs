@@ -14,6 +14,7 @@ use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Entry, Publisher};
 use slipring_core::row::ResetError;
 use slipring_core::tenant::TenantTable;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a drain may take before the device counts as lost, unless said otherwise: 10 s.
@@ -115,6 +116,7 @@ pub struct DriverBuilder {
     validation: bool,
     timeout: Duration,
     slice: Option<Duration>,
+    pipeline_cache: Option<PathBuf>,
     recovery: Option<Recovery>,
     losses: Option<Losses>,
 }
@@ -132,6 +134,7 @@ impl DriverBuilder {
             validation: false,
             timeout: DEFAULT_TIMEOUT,
             slice: None,
+            pipeline_cache: None,
             recovery: None,
             losses: None,
         }
@@ -193,6 +196,22 @@ impl DriverBuilder {
     #[must_use]
     pub fn persistent(mut self, slice: Duration) -> Self {
         self.slice = Some(slice);
+        self
+    }
+
+    /// Keeps the mapped backend's compiled pipelines in files of `dir`, which is made if it is
+    /// missing: the next driver of the same kernel on the same device then opens without compiling,
+    /// and so does a device that is replaced. Not if not said. [`BackendInfo::reason`] says where
+    /// pipelines came from. The portable backend and the twin keep nothing; llvmpipe's cache is
+    /// empty, since Mesa keeps what it compiles in a cache of its own.
+    ///
+    /// A file that cannot be read, written or used is a warning, and pipelines are compiled. Each
+    /// kernel, device and version of its Vulkan driver has a file, of at most 64 MiB; none is ever
+    /// removed. Checksums find damage, not malice, and the GPU runs what is in there: let nobody
+    /// else write to `dir`.
+    #[must_use]
+    pub fn pipeline_cache(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.pipeline_cache = Some(dir.into());
         self
     }
 
@@ -271,6 +290,7 @@ impl DriverBuilder {
             validation: self.validation,
             timeout: self.timeout,
             slice: self.slice,
+            pipeline_cache: self.pipeline_cache.clone(),
         };
         let mapped = || Mapped::open(&self.kernel, &options).map(boxed);
         let portable = || Portable::open(&self.kernel, &options).map(boxed);

@@ -82,7 +82,8 @@ impl Mapped {
         let storage = [control, ring, debug_log, io_queue, &workspace, &work];
         let mut entries = vec![plan.entry(), Entry::Fence];
         entries.extend(options.slice.map(|_| stay::entry(ends_loops)));
-        let pipelines = Pipelines::new(&device, kernel, &entries, storage, &run_params)?;
+        let cache = options.pipeline_cache.as_deref();
+        let pipelines = Pipelines::new(&device, kernel, &entries, storage, &run_params, cache)?;
         let recording = Recording::drains(&device, &pipelines, plan.entry(), &arguments)?;
         let stay = options.slice.map(|slice| {
             let times = [slice, options.timeout];
@@ -111,10 +112,11 @@ impl Mapped {
             adapter: gpu.info().name.clone(),
             is_cpu: ends_loops,
             reason: format!(
-                "{}; row in {:?}, workspace in {:?}",
+                "{}; row in {:?}, workspace in {:?}; {}",
                 gpu.reason(),
                 row[Buffer::Ring as usize].flags(),
-                workspace.flags()
+                workspace.flags(),
+                pipelines.origin()
             ),
         };
         Ok(Self {

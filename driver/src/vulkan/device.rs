@@ -9,6 +9,7 @@ pub(crate) struct Device {
     raw: ash::Device,
     queue: vk::Queue,
     queue_family: u32,
+    properties: vk::PhysicalDeviceProperties,
     memory: vk::PhysicalDeviceMemoryProperties,
     kind: wgpu::DeviceType,
     order: Arc<Mutex<()>>,
@@ -47,6 +48,7 @@ impl Device {
             raw: hal.raw_device().clone(),
             queue: hal.raw_queue(),
             queue_family: hal.queue_family_index(),
+            properties,
             memory,
             kind: info.device_type,
             order,
@@ -60,6 +62,11 @@ impl Device {
 
     pub(crate) fn wgpu(&self) -> &wgpu::Device {
         &self.wgpu
+    }
+
+    /// What the device says that it is.
+    pub(crate) fn properties(&self) -> &vk::PhysicalDeviceProperties {
+        &self.properties
     }
 
     /// Whether host and GPU share all memory.
