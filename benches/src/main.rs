@@ -17,6 +17,7 @@ mod harness;
 mod jobs;
 mod persistent;
 mod publish;
+mod start;
 
 use harness::Format;
 use std::io::ErrorKind;
@@ -35,6 +36,8 @@ Benches:
   growth    64 jobs in rings of 100 to 1,000,000 slots
   persistent
             publish to DONE while a kernel stays on
+  start     opening a mapped driver, its pipeline cache warm and cold; caches of the Vulkan driver's
+            own are off where MESA_SHADER_CACHE_DISABLE and __GL_SHADER_DISK_CACHE do not say
 
 Options:
   --json    one object a line: bench, case, unit, median, min, p99, allocs; with a peer also
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Some("jobs") => harness::run("jobs", jobs::cases(), format),
         Some("fused") => harness::run("fused", fused::cases(), format),
         Some("growth") => harness::run("growth", growth::cases(), format),
+        Some("start") => harness::run("start", start::cases(), format),
         Some("persistent") => harness::run("persistent", persistent::cases(), format),
         Some(unknown) => return misuse(&format!("unknown bench `{unknown}`")),
         None => return misuse("name a bench"),

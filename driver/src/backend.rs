@@ -18,6 +18,7 @@ use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::partition::Partitions;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub(crate) struct Options {
     pub(crate) slice: Option<Duration>,
     /// Whether to do without timeline semaphores, for tests.
     pub(crate) fences: bool,
+    /// The directory of the device's pipeline cache, if it is to be kept.
+    pub(crate) pipeline_cache: Option<PathBuf>,
     // A row's.
     pub(crate) geometry: Geometry,
     pub(crate) workspace_words: usize,

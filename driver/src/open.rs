@@ -15,6 +15,7 @@ use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Entry, Publisher};
 use slipring_core::row::ResetError;
 use slipring_core::tenant::TenantTable;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -126,6 +127,7 @@ impl DriverBuilder {
             validation: false,
             slice: None,
             fences: false,
+            pipeline_cache: None,
             geometry,
             workspace_words: 1,
             timeout: DEFAULT_TIMEOUT,
@@ -238,6 +240,22 @@ impl DriverBuilder {
     #[must_use]
     pub fn storage(mut self, words: &'static [AtomicU32]) -> Self {
         self.storage = Some(words);
+        self
+    }
+
+    /// Keeps the mapped backend's compiled pipelines in files of `dir`, which is made if it is
+    /// missing: the next driver of the same kernel on the same device then opens without compiling,
+    /// and so does a device that is replaced. Not if not said. [`BackendInfo::reason`] says where
+    /// pipelines came from. The portable backend and the twin keep nothing; llvmpipe's cache is
+    /// empty, since Mesa keeps what it compiles in a cache of its own.
+    ///
+    /// A file that cannot be read, written or used is a warning, and pipelines are compiled. Each
+    /// kernel, device and version of its Vulkan driver has a file, of at most 64 MiB; none is ever
+    /// removed. Checksums find damage, not malice, and the GPU runs what is in there: let nobody
+    /// else write to `dir`.
+    #[must_use]
+    pub fn pipeline_cache(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.options.pipeline_cache = Some(dir.into());
         self
     }
 

@@ -7,6 +7,7 @@
 //! Safe wgpu allocates at every submission and cannot leave memory mapped while the GPU uses it.
 //! All that goes around it is here; everything else of the driver sees `&[AtomicU32]`.
 
+mod cache;
 mod device;
 mod memory;
 mod pipelines;

@@ -32,7 +32,8 @@ impl Mapped {
         let device = device.map_err(|reason| OpenError::NotMapped { reason })?;
         let mut entries = vec![Entry::of(options.order), Entry::Fence];
         entries.extend(options.slice.map(|_| stay::entry(gpu.ends_loops())));
-        let pipelines = Pipelines::new(&device, kernel, &entries)?;
+        let cache = options.pipeline_cache.as_deref();
+        let pipelines = Pipelines::new(&device, kernel, &entries, cache)?;
         let timeline = Timeline::new(&device)?;
         gpu.check()?;
         let (kernel, order, slice) = (Arc::clone(kernel), options.order, options.slice);

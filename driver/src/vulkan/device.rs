@@ -9,6 +9,7 @@ pub(crate) struct Device {
     raw: ash::Device,
     queue: vk::Queue,
     queue_family: u32,
+    properties: vk::PhysicalDeviceProperties,
     memory: vk::PhysicalDeviceMemoryProperties,
     has_timeline: bool,
     host_import: Option<HostImport>,
@@ -53,6 +54,7 @@ impl Device {
             raw: hal.raw_device().clone(),
             queue: hal.raw_queue(),
             queue_family: hal.queue_family_index(),
+            properties,
             memory,
             has_timeline,
             host_import,
@@ -80,6 +82,11 @@ impl Device {
         self.host_import
             .as_ref()
             .ok_or_else(|| format!("it has no {}", HostImport::EXTENSION.to_string_lossy()))
+    }
+
+    /// What the device says that it is.
+    pub(crate) fn properties(&self) -> &vk::PhysicalDeviceProperties {
+        &self.properties
     }
 
     /// Whether host and GPU share all memory.

@@ -1,11 +1,13 @@
 //! The kernel's entry points as pipelines, and what they are bound to.
 
+use super::cache::Cache;
 use super::device::{Device, failed};
 use super::memory::Allocation;
 use super::spirv;
 use crate::backend::BackendError;
 use crate::kernel::{Entry, Kernel, binding};
 use ash::vk;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bindings: storage buffers, then the dynamic uniform.
@@ -19,25 +21,36 @@ pub(crate) struct Pipelines {
     layout: vk::PipelineLayout,
     /// In the order of [`Entry`]; null where it was not asked for.
     pipelines: [vk::Pipeline; Kernel::ENTRIES.len()],
+    /// Where they come from, for people.
+    origin: String,
 }
 
 impl Pipelines {
-    /// Pipelines of some of the entry points of `kernel`.
+    /// Pipelines of some of the entry points of `kernel`. What was compiled is kept in `cache_dir`,
+    /// if it is given.
     pub(crate) fn new(
         device: &Arc<Device>,
         kernel: &Kernel,
         entries: &[Entry],
+        cache_dir: Option<&Path>,
     ) -> Result<Self, BackendError> {
         let mut pipelines = Self {
             device: Arc::clone(device),
             set_layout: vk::DescriptorSetLayout::null(),
             layout: vk::PipelineLayout::null(),
             pipelines: Default::default(),
+            origin: String::new(),
         };
         pipelines.make_layouts()?;
-        for &entry in entries {
-            pipelines.pipelines[entry as usize] = pipelines.make_pipeline(kernel, entry.name())?;
+        let codes = entries.iter().map(|entry| spirv::compile(kernel, entry.name()));
+        let codes: Result<Vec<_>, _> = codes.collect();
+        let codes = codes.map_err(|message| BackendError::Refused { message })?;
+        let cache = Cache::open(device, cache_dir, &codes);
+        for (&entry, code) in entries.iter().zip(&codes) {
+            let pipeline = pipelines.make_pipeline(code, entry.name(), cache.handle())?;
+            pipelines.pipelines[entry as usize] = pipeline;
         }
+        pipelines.origin = cache.store();
         Ok(pipelines)
     }
 
@@ -68,11 +81,14 @@ impl Pipelines {
         Ok(())
     }
 
-    fn make_pipeline(&self, kernel: &Kernel, entry: &str) -> Result<vk::Pipeline, BackendError> {
-        let code = spirv::compile(kernel, entry);
-        let code = code.map_err(|message| BackendError::Refused { message })?;
+    fn make_pipeline(
+        &self,
+        code: &[u32],
+        entry: &str,
+        cache: vk::PipelineCache,
+    ) -> Result<vk::Pipeline, BackendError> {
         let raw = self.device.raw();
-        let description = vk::ShaderModuleCreateInfo::default().code(&code);
+        let description = vk::ShaderModuleCreateInfo::default().code(code);
         // SAFETY: the words are SPIR-V that naga wrote of a module that it has validated.
         let module = unsafe { raw.create_shader_module(&description, None) };
         let module = module.map_err(failed("vkCreateShaderModule"))?;
@@ -82,16 +98,20 @@ impl Pipelines {
             .module(module)
             .name(&name);
         let description = vk::ComputePipelineCreateInfo::default().layout(self.layout).stage(stage);
-        // SAFETY: layout and module are alive, and the layout has every binding of the module.
-        let pipelines = unsafe {
-            raw.create_compute_pipelines(vk::PipelineCache::null(), &[description], None)
-        };
+        // SAFETY: layout, module and cache are alive, unless the cache is null, and the layout has
+        // every binding of the module.
+        let pipelines = unsafe { raw.create_compute_pipelines(cache, &[description], None) };
         // SAFETY: a pipeline does not need its module once it is made.
         unsafe { raw.destroy_shader_module(module, None) };
         match pipelines {
             Ok(pipelines) => Ok(pipelines[0]),
             Err((_, error)) => Err(failed("vkCreateComputePipelines")(error)),
         }
+    }
+
+    /// Where the pipelines come from, for people.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
     }
 
     pub(crate) fn layout(&self) -> vk::PipelineLayout {

@@ -102,7 +102,11 @@ impl Row {
             backend: "mapped",
             adapter: gpu.info().name.clone(),
             is_cpu: ends_loops,
-            reason: format!("{}; row in {row:?}, workspace in {others:?}", gpu.reason()),
+            reason: format!(
+                "{}; row in {row:?}, workspace in {others:?}; {}",
+                gpu.reason(),
+                mapped.pipelines.origin()
+            ),
         };
         let mut row = Self {
             info,
