@@ -106,6 +106,24 @@ fn a_refused_workspace_write_says_so_at_once() {
 }
 
 #[test]
+fn a_buffer_that_a_user_has_destroyed_is_an_error_or_the_users_own_loss() {
+    on_gpu(Driver::builder(kernel(), geometry(4)), |driver| {
+        let ticket = driver.publish(&Job::new(opcode::NOP, &[])).unwrap();
+        driver.buffer(Buffer::Ring).unwrap().destroy();
+        let drained = driver.dispatch(&Readback::all());
+        match driver.backend().backend {
+            // Theirs was an import of memory that is the row's.
+            "mapped" => assert_eq!(drained.unwrap().done, 1),
+            _ => {
+                let error = drained.unwrap_err();
+                assert!(error.to_string().contains("destroyed"), "{error}");
+                assert_eq!(driver.outcome(ticket), Outcome::Pending);
+            }
+        }
+    });
+}
+
+#[test]
 fn a_refused_dispatch_has_run_nothing_and_the_next_one_runs_it_once() {
     on_gpu(Driver::builder(kernel(), geometry(4)), |driver| {
         driver.publish(&Job::new(opcode::ATOMIC_ADD, &[1, 160])).unwrap();
