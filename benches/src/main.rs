@@ -7,8 +7,8 @@
 //! cargo run --profile release-lto -p slipring-bench --features peers -- publish
 //! ```
 //!
-//! Without `--features peers` ours is measured alone, and no peer is compiled. With `--json`
-//! each case is one object on a line.
+//! Without `--features peers` ours is measured without vyre, which is not compiled then. With
+//! `--json` each case is one object on a line.
 
 mod dispatch;
 mod growth;
@@ -27,7 +27,8 @@ Usage: slipring-bench <BENCH> [--json]
 Benches:
   publish   core's host calls, beside vyre-runtime 0.6.1 under `--features peers`
   dispatch  a turn of the loop (publish, dispatch, every result), on each backend, beside a good
-            safe-wgpu loop and a raw Vulkan one
+            safe-wgpu loop, a raw Vulkan one and, under `--features peers` on a real GPU,
+            vyre-driver-wgpu 0.6.1
   jobs      1024 jobs as one dispatch, as 1024 dispatches of one encoder, as 1024 submissions
   growth    64 jobs in rings of 100 to 1,000,000 slots
   persistent
