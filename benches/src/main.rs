@@ -9,6 +9,9 @@
 //!
 //! Without `--features peers` ours is measured without vyre, which is not compiled then. With
 //! `--json` each case is one object on a line.
+//!
+//! The stripped binary can be carried to a machine with a GPU and without cargo: it needs libgcc_s
+//! and a glibc as new as the build machine's, and loads libvulkan at run time.
 
 mod dispatch;
 mod growth;
