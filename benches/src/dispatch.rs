@@ -1,8 +1,18 @@
 //! One turn of the loop: publish, dispatch, see every result. Each backend, beside the loop that
-//! a good user of safe wgpu writes, and beside the floor.
+//! a good user of safe wgpu writes, beside the floor, and beside vyre-driver-wgpu.
 
 mod raw;
 mod safe;
+#[cfg(feature = "peers")]
+mod vyre;
+#[cfg(not(feature = "peers"))]
+mod vyre {
+    pub const NAME: &str = "";
+
+    pub fn sides(_: &[u32]) -> Vec<super::Beside> {
+        Vec::new()
+    }
+}
 
 use crate::harness::{Case, Side, side};
 use slipring_core::layout::Geometry;
@@ -15,6 +25,9 @@ use std::hint::black_box;
 /// Jobs of one turn.
 const JOBS: [u32; 3] = [64, 256, 1024];
 const OBSERVABLES: u32 = 64;
+
+/// Jobs, how the peer reads back, and the peer.
+type Beside = (u32, &'static str, Box<dyn Side>);
 
 /// One way to go about it; returns the jobs that were seen to be done.
 trait Turn {
@@ -42,7 +55,12 @@ pub fn cases() -> Vec<Case> {
             case(jobs, "portable; safe wgpu", portable(), safe()),
         ]
     };
-    JOBS.into_iter().flat_map(of_jobs).collect()
+    let beside_vyre = |(jobs, readback, peer)| {
+        let ours = slipring(jobs, jobs, BackendChoice::Mapped);
+        case(jobs, &format!("mapped; vyre, {readback}"), ours, (vyre::NAME, peer))
+    };
+    let vyre = vyre::sides(&JOBS).into_iter().map(beside_vyre);
+    JOBS.into_iter().flat_map(of_jobs).chain(vyre).collect()
 }
 
 fn run(jobs: u32, turn: impl Turn + 'static) -> Box<dyn Side> {

@@ -7,8 +7,11 @@
 //! cargo run --profile release-lto -p slipring-bench --features peers -- publish
 //! ```
 //!
-//! Without `--features peers` ours is measured alone, and no peer is compiled. With `--json`
-//! each case is one object on a line.
+//! Without `--features peers` ours is measured without vyre, which is not compiled then. With
+//! `--json` each case is one object on a line.
+//!
+//! The stripped binary can be carried to a machine with a GPU and without cargo: it needs libgcc_s
+//! and a glibc as new as the build machine's, and loads libvulkan at run time.
 
 mod dispatch;
 mod fused;
@@ -29,7 +32,8 @@ Usage: slipring-bench <BENCH> [--json]
 Benches:
   publish   core's host calls, beside vyre-runtime 0.6.1 under `--features peers`
   dispatch  a turn of the loop (publish, dispatch, every result), on each backend, beside a good
-            safe-wgpu loop and a raw Vulkan one
+            safe-wgpu loop, a raw Vulkan one and, under `--features peers` on a real GPU,
+            vyre-driver-wgpu 0.6.1
   jobs      1024 jobs as one dispatch, as 1024 dispatches of one encoder, as 1024 submissions
   fused     a handler in a fused kernel, beside the same one in the ordinary kernel: 1024 jobs a
             drain, and opening a driver
