@@ -19,7 +19,7 @@ use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::ring::WorkItem;
 use slipring_core::slot::Priority;
-use slipring_driver::{BackendChoice, Driver, DriverBuilder, Kernel, Readback, Recovery};
+use slipring_driver::{BackendChoice, Driver, DriverBuilder, Handler, Kernel, Readback, Recovery};
 use std::hint::black_box;
 
 /// Jobs of one turn.
@@ -44,19 +44,22 @@ pub fn cases() -> Vec<Case> {
         peer: Some(peer),
     };
     let of_jobs = |jobs: u32| {
-        let mapped = || slipring(jobs, jobs, BackendChoice::Mapped);
-        let portable = || slipring(jobs, jobs, BackendChoice::Portable);
-        let safe = || ("safe wgpu", run(jobs, safe::Safe::open(jobs)));
-        let floor = || ("raw floor", run(jobs, raw::Raw::open(jobs)));
+        let (adds, fused) = (Work::adds(jobs), Work::fused(jobs));
+        let ours = |work: &Work, choice| slipring(work, jobs, choice);
+        let mapped = |work| ours(work, BackendChoice::Mapped);
+        let safe = |work| ("safe wgpu", run(jobs, safe::Safe::open(work)));
+        let floor = |work| ("raw floor", run(jobs, raw::Raw::open(work)));
         [
-            case(jobs, "mapped; raw floor", mapped(), floor()),
-            case(jobs, "mapped; safe wgpu", mapped(), safe()),
-            case(jobs, "mapped, recovering; mapped", recovering(jobs), ("mapped", mapped())),
-            case(jobs, "portable; safe wgpu", portable(), safe()),
+            case(jobs, "mapped; raw floor", mapped(&adds), floor(&adds)),
+            case(jobs, "mapped; safe wgpu", mapped(&adds), safe(&adds)),
+            case(jobs, "fused, mapped; raw floor", mapped(&fused), floor(&fused)),
+            case(jobs, "fused, mapped; safe wgpu", mapped(&fused), safe(&fused)),
+            case(jobs, "mapped, recovering; mapped", recovering(&adds), ("mapped", mapped(&adds))),
+            case(jobs, "portable; safe wgpu", ours(&adds, BackendChoice::Portable), safe(&adds)),
         ]
     };
     let beside_vyre = |(jobs, readback, peer)| {
-        let ours = slipring(jobs, jobs, BackendChoice::Mapped);
+        let ours = slipring(&Work::adds(jobs), jobs, BackendChoice::Mapped);
         case(jobs, &format!("mapped; vyre, {readback}"), ours, (vyre::NAME, peer))
     };
     let vyre = vyre::sides(&JOBS).into_iter().map(beside_vyre);
@@ -67,11 +70,42 @@ fn run(jobs: u32, turn: impl Turn + 'static) -> Box<dyn Side> {
     side(turn, |_| {}, move |turn| assert_eq!(black_box(turn).turn(), jobs, "every job is done"))
 }
 
-fn observables() -> u32 {
-    OBSERVABLES
+/// What a turn is made of, the same on each side.
+pub struct Work {
+    kernel: Kernel,
+    items: Vec<WorkItem>,
 }
 
-/// Jobs that add to observables of their own, a few to each.
+impl Work {
+    /// Jobs of the built-in kernel that add to observables, a few to each.
+    pub fn adds(jobs: u32) -> Self {
+        let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
+        Self { kernel, items: items(jobs) }
+    }
+
+    /// The same by a handler in a kernel of its own.
+    fn fused(jobs: u32) -> Self {
+        let source = "fn add(job: Job) -> u32 {
+            if !observe_add(arg(job, 1u) - 160u, arg(job, 0u)) { return fault(64u); }
+            return HANDLER_OK;
+        }";
+        let kernel = Kernel::fused(Handler::wgsl(0x100, "add", "add.wgsl", source));
+        let kernel = kernel.expect("a handler that compiles");
+        let items = items(jobs).into_iter().map(|item| WorkItem { opcode: 0x100, ..item });
+        Self { kernel, items: items.collect() }
+    }
+
+    fn jobs(&self) -> u32 {
+        self.items.len() as u32
+    }
+
+    /// A row with a slot for each job.
+    fn geometry(&self) -> Geometry {
+        Geometry::of_slots(self.jobs(), OBSERVABLES).expect("legal counts")
+    }
+}
+
+/// Jobs that add to observables, a few to each.
 fn items(jobs: u32) -> Vec<WorkItem> {
     let output = |i| 160 + i % OBSERVABLES;
     let item = |i| WorkItem { opcode: opcode::ATOMIC_ADD, input: i, output: output(i), param: 0 };
@@ -83,9 +117,9 @@ struct Slipring {
     items: Vec<WorkItem>,
 }
 
-/// Turns of `jobs` jobs in a ring of `slots`.
-pub fn slipring(jobs: u32, slots: u32, choice: BackendChoice) -> Box<dyn Side> {
-    turns(builder(slots).backend(choice).open().expect("a GPU"), items(jobs))
+/// Turns of this work in a ring of `slots`.
+pub fn slipring(work: &Work, slots: u32, choice: BackendChoice) -> Box<dyn Side> {
+    turns(builder(work, slots).backend(choice).open().expect("a GPU"), work.items.clone())
 }
 
 /// Turns of these jobs.
@@ -94,15 +128,15 @@ pub fn turns(driver: Driver, items: Vec<WorkItem>) -> Box<dyn Side> {
 }
 
 /// The same on the mapped backend, with all that it takes to outlive a device.
-fn recovering(jobs: u32) -> Box<dyn Side> {
-    let builder = builder(jobs).backend(BackendChoice::Mapped).recovery(Recovery::default());
-    turns(builder.open().expect("a GPU"), items(jobs))
+fn recovering(work: &Work) -> Box<dyn Side> {
+    let builder = builder(work, work.jobs()).backend(BackendChoice::Mapped);
+    let driver = builder.recovery(Recovery::default()).open().expect("a GPU");
+    turns(driver, work.items.clone())
 }
 
-fn builder(slots: u32) -> DriverBuilder {
-    let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
+fn builder(work: &Work, slots: u32) -> DriverBuilder {
     let geometry = Geometry::of_slots(slots, OBSERVABLES).expect("legal counts");
-    Driver::builder(kernel, geometry)
+    Driver::builder(work.kernel.clone(), geometry)
 }
 
 impl Turn for Slipring {

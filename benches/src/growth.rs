@@ -1,6 +1,6 @@
 //! 64 jobs in rings of many sizes: cost follows the jobs, not the ring.
 
-use crate::dispatch::slipring;
+use crate::dispatch::{Work, slipring};
 use crate::harness::Case;
 use slipring_driver::BackendChoice;
 
@@ -14,7 +14,7 @@ pub fn cases() -> Vec<Case> {
         unit: "us/turn",
         units: 1000,
         calls: 1,
-        ours: slipring(JOBS, slots, choice),
+        ours: slipring(&Work::adds(JOBS), slots, choice),
         peer: None,
     };
     backends.into_iter().flat_map(|backend| RINGS.map(|slots| case(slots, backend))).collect()

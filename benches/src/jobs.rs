@@ -1,6 +1,6 @@
 //! Why there is a ring: 1024 small jobs as one drain, beside a dispatch and a submission each.
 
-use crate::dispatch::{slipring, wgpu_device, wgpu_pipeline};
+use crate::dispatch::{Work, slipring, wgpu_device, wgpu_pipeline};
 use crate::harness::{Case, Side, side};
 use slipring_driver::BackendChoice;
 
@@ -12,7 +12,7 @@ pub fn cases() -> Vec<Case> {
         unit: "us/turn",
         units: 1000,
         calls: 1,
-        ours: slipring(JOBS, JOBS, BackendChoice::Mapped),
+        ours: slipring(&Work::adds(JOBS), JOBS, BackendChoice::Mapped),
         peer: Some(peer),
     };
     vec![

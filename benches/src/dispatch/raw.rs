@@ -1,7 +1,7 @@
 //! The floor: the same kernel's SPIR-V over the same kind of memory, recorded and submitted by
 //! hand, with one fixed dispatch and nothing kept in books.
 
-use super::{Turn, items, observables};
+use super::{Turn, Work};
 use ash::vk;
 use slipring_core::row::Row;
 use slipring_core::{layout::Buffer, layout::Geometry, partition::Partitions};
@@ -23,10 +23,9 @@ pub struct Raw {
 
 impl Raw {
     /// Everything made once; never freed, as the bench ends with the process.
-    pub fn open(jobs: u32) -> Self {
+    pub fn open(work: &Work) -> Self {
         let (wgpu_device, wgpu_queue) = super::wgpu_device();
-        let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
-        let geometry = Geometry::of_slots(jobs, observables()).expect("legal counts");
+        let (jobs, geometry) = (work.jobs(), work.geometry());
         // SAFETY: the handles live as long as wgpu's device, which `Raw` keeps.
         let (device, queue, family, types) = unsafe {
             let hal = wgpu_device.as_hal::<wgpu::hal::api::Vulkan>().expect("Vulkan");
@@ -50,7 +49,7 @@ impl Raw {
                 memory.push((mapping, words));
                 buffers.push((buffer, words as u64 * 4));
             }
-            let (pipeline, layout, set) = pipeline(&device, &kernel, &buffers);
+            let (pipeline, layout, set) = pipeline(&device, &work.kernel, &buffers);
             let commands = record(&device, family, pipeline, layout, set, jobs.div_ceil(64));
             let mut kind =
                 vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
@@ -65,7 +64,7 @@ impl Raw {
                 submitted: 0,
                 geometry,
                 memory,
-                items: items(jobs),
+                items: work.items.clone(),
             };
             raw.row().reset(1, &Partitions::single(jobs)).expect("a fresh row");
             for (slot, entry) in (0..).zip(raw.words(binding::WORK_LIST)) {

@@ -1,8 +1,8 @@
 //! The loop that a good user of safe wgpu writes: resident buffers, one bind group, one encoder
 //! and one submission a turn, one write of the slots, and a readback of the statuses.
 
-use super::{Turn, items, observables, wgpu_pipeline};
-use slipring_core::layout::{Buffer, Geometry};
+use super::{Turn, Work, wgpu_pipeline};
+use slipring_core::layout::Buffer;
 use slipring_core::partition::Partitions;
 use slipring_core::ring::{Ring, WorkItem};
 use slipring_core::row::Row;
@@ -21,10 +21,9 @@ pub struct Safe {
 }
 
 impl Safe {
-    pub fn open(jobs: u32) -> Self {
+    pub fn open(work: &Work) -> Self {
         let (device, queue) = super::wgpu_device();
-        let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
-        let geometry = Geometry::of_slots(jobs, observables()).expect("legal counts");
+        let (jobs, geometry) = (work.jobs(), work.geometry());
         let create = |words: usize, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,
@@ -37,7 +36,7 @@ impl Safe {
         let lengths = Buffer::ALL.map(|buffer| geometry.words(buffer));
         let row = lengths.map(|words| create(words, storage));
         let workspace = create(1, storage);
-        let work = create(jobs as usize, storage);
+        let work_list = create(jobs as usize, storage);
         let run = create(Kernel::RUN_BYTES as usize / 4, wgpu::BufferUsages::UNIFORM);
         let staging = create(lengths[1], wgpu::BufferUsages::MAP_READ);
 
@@ -47,12 +46,12 @@ impl Safe {
         host.reset(1, &Partitions::single(jobs)).expect("a fresh row");
         let entries: Vec<u32> = (0..jobs).map(|slot| 2 << 28 | slot).collect();
         queue.write_buffer(&row[0], 0, bytemuck::cast_slice(&words[0]));
-        queue.write_buffer(&work, 0, bytemuck::cast_slice(&entries));
+        queue.write_buffer(&work_list, 0, bytemuck::cast_slice(&entries));
         queue.write_buffer(&run, 0, bytemuck::cast_slice(&[0, jobs, 0, 0]));
 
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+            source: wgpu::ShaderSource::Wgsl(work.kernel.source().into()),
         });
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -70,7 +69,7 @@ impl Safe {
         });
         let [a, b, c, d] = &row;
         let bound: Vec<_> = (0..)
-            .zip([a, b, c, d, &workspace, &work, &run])
+            .zip([a, b, c, d, &workspace, &work_list, &run])
             .map(|(binding, buffer)| wgpu::BindGroupEntry {
                 binding,
                 resource: buffer.as_entire_binding(),
@@ -84,7 +83,7 @@ impl Safe {
         let pipeline = wgpu_pipeline(&device, &layout, &module, Kernel::DRAIN);
         let [_, ring, ..] = row;
         let [_, host_ring, ..] = words;
-        let items = items(jobs);
+        let items = work.items.clone();
         Self { device, queue, pipeline, bind_group, ring, staging, host_ring, items }
     }
 }
