@@ -146,6 +146,33 @@ fn each_row_has_its_own_tenants_partitions_and_workspace() {
 }
 
 #[test]
+fn rows_are_driven_by_threads_of_their_own_while_others_come_and_go() {
+    const TURNS: u32 = 200;
+    for &choice in backends() {
+        let rows = rows(builder(), choice, &[16, 64]);
+        let spare = rows[0].another_row(geometry(16));
+        std::thread::scope(|scope| {
+            for mut row in rows {
+                scope.spawn(move || {
+                    for turn in 1..=TURNS {
+                        publish(&mut row, &ADD, 3);
+                        let drained = row.dispatch(&Readback::observables(0..1)).unwrap();
+                        assert_eq!(drained.done, 3);
+                        assert_eq!(row.row().control.observable(0), Ok(3 * turn));
+                    }
+                });
+            }
+            for _ in 0..10 {
+                let mut guest = spare.clone().open().unwrap();
+                guest.publish(&ADD).unwrap();
+                assert_eq!(guest.dispatch(&Readback::none()).unwrap().done, 1);
+            }
+        });
+    }
+    gpu::assert_no_messages();
+}
+
+#[test]
 fn a_row_that_goes_does_not_wait_for_the_drains_of_others() {
     if gpu::is_skipped() {
         return;
