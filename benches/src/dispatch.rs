@@ -54,7 +54,7 @@ fn observables() -> u32 {
 }
 
 /// Jobs that add to observables of their own, a few to each.
-fn items(jobs: u32) -> Vec<WorkItem> {
+pub fn items(jobs: u32) -> Vec<WorkItem> {
     let output = |i| 160 + i % OBSERVABLES;
     let item = |i| WorkItem { opcode: opcode::ATOMIC_ADD, input: i, output: output(i), param: 0 };
     (0..jobs).map(item).collect()
@@ -81,7 +81,8 @@ fn recovering(jobs: u32) -> Box<dyn Side> {
     turns(builder.open().expect("a GPU"), items(jobs))
 }
 
-fn builder(slots: u32) -> DriverBuilder {
+/// A row of so many slots with the built-in kernel.
+pub fn builder(slots: u32) -> DriverBuilder {
     let kernel = Kernel::builder().build().expect("the built-in kernel compiles");
     let geometry = Geometry::of_slots(slots, OBSERVABLES).expect("legal counts");
     Driver::builder(kernel, geometry)

@@ -18,6 +18,7 @@ mod jobs;
 mod litmus;
 mod persistent;
 mod publish;
+mod rows;
 
 use harness::Format;
 use std::io::ErrorKind;
@@ -34,6 +35,7 @@ Benches:
   fused     a handler in a fused kernel, beside the same one in the ordinary kernel: 1024 jobs a
             drain, and opening a driver
   growth    64 jobs in rings of 100 to 1,000,000 slots
+  rows      8 rows of 32 jobs in one submission, beside a dispatch a row
   persistent
             publish to DONE while a kernel stays on
   litmus    each memory type that host and GPU share, and memory of ours that is imported, by
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Some("jobs") => harness::run("jobs", jobs::cases(), format),
         Some("fused") => harness::run("fused", fused::cases(), format),
         Some("growth") => harness::run("growth", growth::cases(), format),
+        Some("rows") => harness::run("rows", rows::cases(), format),
         Some("litmus") => match litmus::run(format) {
             Ok(false) => return ExitCode::FAILURE,
             written => written.map(drop),
