@@ -73,7 +73,7 @@ fn run(jobs: u32, turn: impl Turn + 'static) -> Box<dyn Side> {
 /// What a turn is made of, the same on each side.
 pub struct Work {
     kernel: Kernel,
-    items: Vec<WorkItem>,
+    pub items: Vec<WorkItem>,
 }
 
 impl Work {
@@ -134,7 +134,8 @@ fn recovering(work: &Work) -> Box<dyn Side> {
     turns(driver, work.items.clone())
 }
 
-fn builder(work: &Work, slots: u32) -> DriverBuilder {
+/// A row of so many slots with the work's kernel.
+pub fn builder(work: &Work, slots: u32) -> DriverBuilder {
     let geometry = Geometry::of_slots(slots, OBSERVABLES).expect("legal counts");
     Driver::builder(work.kernel.clone(), geometry)
 }

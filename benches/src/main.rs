@@ -18,8 +18,10 @@ mod fused;
 mod growth;
 mod harness;
 mod jobs;
+mod litmus;
 mod persistent;
 mod publish;
+mod rows;
 mod start;
 
 use harness::Format;
@@ -38,14 +40,20 @@ Benches:
   fused     a handler in a fused kernel, beside the same one in the ordinary kernel: 1024 jobs a
             drain, and opening a driver
   growth    64 jobs in rings of 100 to 1,000,000 slots
+  rows      8 rows of 32 jobs in one submission, beside a dispatch a row
   persistent
             publish to DONE while a kernel stays on
   start     opening a mapped driver, its pipeline cache warm and cold; caches of the Vulkan driver's
             own are off where MESA_SHADER_CACHE_DISABLE and __GL_SHADER_DISK_CACHE do not say
+  litmus    each memory type that host and GPU share, and memory of ours that is imported, by
+            drains and while a kernel stays on: of 1,000,000 jobs (200,000 on a CPU device) those
+            lost, doubled, torn on the way to the GPU or back, and publish to DONE; fails if there
+            are any, says why where no kernel can stay on
 
 Options:
   --json    one object a line: bench, case, unit, median, min, p99, allocs; with a peer also
-            peer, ratio, peer_median, peer_min, peer_p99, peer_allocs
+            peer, ratio, peer_median, peer_min, peer_p99, peer_allocs; litmus: bench, memory, mode,
+            flags, and jobs, lost, doubled, torn_to_gpu, torn_to_host, median_us, or reason
   --help    this text
 
 ratio is the peer's median over ours: above 1 ours is faster. allocs is heap allocations a call.
@@ -77,6 +85,11 @@ fn main() -> ExitCode {
         Some("fused") => harness::run("fused", fused::cases(), format),
         Some("growth") => harness::run("growth", growth::cases(), format),
         Some("start") => harness::run("start", start::cases(), format),
+        Some("rows") => harness::run("rows", rows::cases(), format),
+        Some("litmus") => match litmus::run(format) {
+            Ok(false) => return ExitCode::FAILURE,
+            written => written.map(drop),
+        },
         Some("persistent") => harness::run("persistent", persistent::cases(), format),
         Some(unknown) => return misuse(&format!("unknown bench `{unknown}`")),
         None => return misuse("name a bench"),

@@ -102,6 +102,8 @@ pub(crate) struct Options {
     pub(crate) in_flight: usize,
     /// Where the host's row is to lie.
     pub(crate) storage: Option<Storage>,
+    /// Which memory type the row is to lie in, for tests.
+    pub(crate) memory_type: Option<u32>,
 }
 
 /// One drain, as a backend sees it.

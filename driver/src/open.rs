@@ -133,6 +133,7 @@ impl DriverBuilder {
             timeout: DEFAULT_TIMEOUT,
             in_flight: 1,
             storage: None,
+            memory_type: None,
         };
         Self {
             kernel: Arc::new(kernel),
@@ -150,9 +151,9 @@ impl DriverBuilder {
     /// A builder of another row of `geometry` on the device of an open one.
     pub(crate) fn beside(shared: &Arc<Shared>, geometry: Geometry) -> Self {
         let first = shared.builder();
-        let (options, in_flight) = (first.options.clone(), 1);
+        let options = Options { storage: None, memory_type: None, ..first.options.clone() };
         Self {
-            options: Options { geometry, workspace_words: 1, in_flight, storage: None, ..options },
+            options: Options { geometry, workspace_words: 1, in_flight: 1, ..options },
             partitions: Partitions::single(geometry.slots()),
             tenants: TenantTable::open(1),
             storage: None,
@@ -281,6 +282,16 @@ impl DriverBuilder {
     #[must_use]
     pub fn losses(mut self, losses: Losses) -> Self {
         self.losses = Some(losses);
+        self
+    }
+
+    /// Has the mapped backend put the row in the Vulkan memory type of this index, for tests. Not
+    /// one that is missing, that the host does not see or that is not coherent:
+    /// [`OpenError::NotMapped`]. Storage of the caller's stays what it is.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn memory_type(mut self, index: u32) -> Self {
+        self.options.memory_type = Some(index);
         self
     }
 

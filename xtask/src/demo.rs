@@ -62,6 +62,7 @@ fn other_examples() -> Outcome {
         run(&mut command(&example))
     };
     example("histogram")?;
+    example("rows")?;
     // Only a GPU's kernel stays on.
     if crate::skips_gpu() { Ok(()) } else { example("control_loop") }
 }

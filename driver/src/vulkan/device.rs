@@ -108,6 +108,11 @@ impl Device {
         (self.queue, self.order.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether a row can lie in the memory type of this index, or why not.
+    pub(crate) fn check_memory_type(&self, index: u32) -> Result<(), String> {
+        check_type(self.memory.memory_types_as_slice(), index)
+    }
+
     /// The first memory type among `allowed` that has all of some wanted flags, which come in
     /// order of preference.
     pub(crate) fn memory_type(
@@ -122,6 +127,24 @@ impl Device {
                 .map(|(index, kind)| (index, kind.property_flags))
         })
     }
+}
+
+fn check_type(types: &[vk::MemoryType], index: u32) -> Result<(), String> {
+    use vk::MemoryPropertyFlags as Flags;
+    let Some(kind) = types.get(index as usize) else {
+        return Err(format!("there is no memory type {index}; the device has {}", types.len()));
+    };
+    let flags = kind.property_flags;
+    let obstacle = if !flags.contains(Flags::HOST_VISIBLE) {
+        "the host does not see it"
+    } else if !flags.contains(Flags::HOST_COHERENT) {
+        "it is not coherent, and such types are never chosen"
+    } else if flags.contains(Flags::DEVICE_COHERENT_AMD) {
+        "it needs a feature that is not enabled"
+    } else {
+        return Ok(());
+    };
+    Err(format!("memory type {index} is {flags:?}: {obstacle}"))
 }
 
 /// Memory of the caller's, imported: VK_EXT_external_memory_host.
@@ -198,5 +221,26 @@ pub(crate) fn failed(call: &str) -> impl Fn(vk::Result) -> BackendError {
             BackendError::Lost { reason: format!("{call}: the device is lost") }
         }
         result => BackendError::Refused { message: format!("{call}: {result}") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vk::MemoryPropertyFlags as Flags;
+
+    #[test]
+    fn a_type_that_no_row_can_lie_in_is_refused_with_its_flags() {
+        let types = [
+            Flags::DEVICE_LOCAL,
+            Flags::HOST_VISIBLE | Flags::HOST_CACHED,
+            Flags::HOST_VISIBLE | Flags::HOST_COHERENT,
+        ]
+        .map(|property_flags| vk::MemoryType { property_flags, heap_index: 0 });
+        let said = |index| check_type(&types, index).unwrap_err();
+        assert_eq!(said(0), "memory type 0 is DEVICE_LOCAL: the host does not see it");
+        assert!(said(1).contains("HOST_VISIBLE | HOST_CACHED: it is not coherent"), "{}", said(1));
+        assert_eq!(check_type(&types, 2), Ok(()));
+        assert_eq!(said(3), "there is no memory type 3; the device has 3");
     }
 }

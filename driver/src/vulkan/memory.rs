@@ -26,6 +26,8 @@ pub(crate) enum Placement {
     HostWrites,
     /// The GPU's: mapped only where all memory is shared.
     Gpu,
+    /// In the memory type of this index, which was checked.
+    Type(u32),
 }
 
 /// What commands do with a buffer.
@@ -52,6 +54,7 @@ impl Placement {
             Self::Polled | Self::HostWrites => &[NEAR, CACHED, HOST],
             Self::Gpu if is_unified => &[CACHED, NEAR, HOST, Flags::DEVICE_LOCAL],
             Self::Gpu => &[Flags::DEVICE_LOCAL],
+            Self::Type(_) => &[HOST],
         }
     }
 }
@@ -91,8 +94,11 @@ impl Memory {
         needs: vk::MemoryRequirements,
         placement: Placement,
     ) -> Result<Self, BackendError> {
-        let wanted = placement.wanted(device.is_unified());
-        let found = device.memory_type(needs.memory_type_bits, wanted);
+        let allowed = match placement {
+            Placement::Type(index) => needs.memory_type_bits & 1 << index,
+            _ => needs.memory_type_bits,
+        };
+        let found = device.memory_type(allowed, placement.wanted(device.is_unified()));
         let (kind, flags) = found.ok_or_else(|| BackendError::Refused {
             message: format!("no memory type for {placement:?} of {} bytes", needs.size),
         })?;

@@ -60,9 +60,13 @@ impl Row {
             Some(storage) => Allocation::of_host(device, storage.all(), &Storage::ranges(geometry))
                 .map_err(|error| OpenError::NotMapped { reason: error.to_string() })?,
             None => {
-                let placement = match mapped.slice {
-                    Some(_) => Placement::Polled,
-                    None => Placement::HostReads,
+                let placement = match (options.memory_type, mapped.slice) {
+                    (Some(index), _) => device
+                        .check_memory_type(index)
+                        .map(|()| Placement::Type(index))
+                        .map_err(|reason| OpenError::NotMapped { reason })?,
+                    (None, Some(_)) => Placement::Polled,
+                    (None, None) => Placement::HostReads,
                 };
                 let words = Buffer::ALL.into_iter().map(|buffer| geometry.words(buffer));
                 words
