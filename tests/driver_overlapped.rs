@@ -78,12 +78,12 @@ fn dispatches_beyond_the_limit_and_tickets_used_twice_are_refused() {
         assert_eq!(overlapped.dispatch(), Err(DriverError::InFlight { most: 2 }));
         overlapped.wait(second).unwrap();
         assert_eq!(overlapped.wait(second), Err(DriverError::NoDispatch));
-        // The first one's results take a place until they are taken.
+        // The first one takes a place until its results are taken; the second one's is free.
+        let third = overlapped.dispatch().unwrap();
         assert_eq!(overlapped.dispatch(), Err(DriverError::InFlight { most: 2 }));
+        assert_eq!(overlapped.wait(third).unwrap().done, 1);
         overlapped.wait(first).unwrap();
         assert_eq!(overlapped.poll(first), Err(DriverError::NoDispatch));
-        let third = overlapped.dispatch().unwrap();
-        assert_eq!(overlapped.wait(third).unwrap().done, 1);
     });
     for (in_flight, recovery, most) in
         [(0, None, 16), (17, None, 16), (2, Some(Recovery::default()), 1)]

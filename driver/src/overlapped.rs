@@ -40,7 +40,6 @@ use slipring_core::publisher::{Batch, Fault, Outcome, PublisherError, Ticket, Wi
 use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::Row;
 use slipring_core::slot::Priority;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll};
@@ -52,10 +51,10 @@ pub struct DispatchTicket {
     number: u64,
 }
 
-enum Dispatch {
-    InFlight,
-    Finished(Drained),
-    Taken,
+struct Dispatch {
+    number: u64,
+    /// Its results, once it has finished.
+    drained: Option<Drained>,
 }
 
 /// A driver whose dispatches are not waited for at once. Dropping it waits for those in flight;
@@ -68,10 +67,10 @@ enum Dispatch {
 pub struct Overlapped<'a> {
     driver: &'a mut Driver,
     readback: Readback,
-    /// The number of the first of `dispatches`.
-    first: u64,
-    /// Those whose results were not taken; the finished ones come first.
-    dispatches: VecDeque<Dispatch>,
+    /// The number of the next dispatch.
+    next: u64,
+    /// Those whose results were not taken, in order; the finished ones come first.
+    dispatches: Vec<Dispatch>,
     watcher: Option<Watcher>,
 }
 
@@ -91,9 +90,9 @@ impl Driver {
         self.land();
         readback.check(self.device.host().geometry())?;
         self.publisher.freeze(true);
-        let dispatches = VecDeque::with_capacity(self.device.most_flights());
+        let dispatches = Vec::with_capacity(self.device.most_flights());
         let readback = readback.without_ring();
-        Ok(Overlapped { driver: self, readback, first: 0, dispatches, watcher: None })
+        Ok(Overlapped { driver: self, readback, next: 0, dispatches, watcher: None })
     }
 }
 
@@ -162,8 +161,10 @@ impl Overlapped<'_> {
             return Err(DriverError::InFlight { most });
         }
         self.driver.start(&self.readback)?;
-        self.dispatches.push_back(Dispatch::InFlight);
-        Ok(DispatchTicket { number: self.first + self.dispatches.len() as u64 - 1 })
+        let number = self.next;
+        self.next += 1;
+        self.dispatches.push(Dispatch { number, drained: None });
+        Ok(DispatchTicket { number })
     }
 
     /// Waits for a dispatch, and takes its results.
@@ -223,26 +224,21 @@ impl Overlapped<'_> {
 
     /// The results of a dispatch, if it has finished.
     fn take(&mut self, ticket: DispatchTicket) -> Result<Option<Drained>, DriverError> {
-        let index = ticket.number.wrapping_sub(self.first) as usize;
-        let dispatch = self.dispatches.get_mut(index).ok_or(DriverError::NoDispatch)?;
-        let drained = match dispatch {
-            Dispatch::InFlight => return Ok(None),
-            Dispatch::Taken => return Err(DriverError::NoDispatch),
-            Dispatch::Finished(drained) => *drained,
-        };
-        *dispatch = Dispatch::Taken;
-        while let Some(Dispatch::Taken) = self.dispatches.front() {
-            self.dispatches.pop_front();
-            self.first += 1;
+        let mut dispatches = self.dispatches.iter();
+        let index = dispatches.position(|dispatch| dispatch.number == ticket.number);
+        let index = index.ok_or(DriverError::NoDispatch)?;
+        let drained = self.dispatches[index].drained;
+        if drained.is_some() {
+            self.dispatches.remove(index);
         }
-        Ok(Some(drained))
+        Ok(drained)
     }
 
     fn finish_oldest(&mut self) -> Result<(), DriverError> {
         let drained = self.driver.finish_oldest(false)?;
-        let mut in_flight = self.dispatches.iter_mut();
-        if let Some(oldest) = in_flight.find(|dispatch| matches!(dispatch, Dispatch::InFlight)) {
-            *oldest = Dispatch::Finished(drained);
+        let mut dispatches = self.dispatches.iter_mut();
+        if let Some(oldest) = dispatches.find(|dispatch| dispatch.drained.is_none()) {
+            oldest.drained = Some(drained);
         }
         Ok(())
     }

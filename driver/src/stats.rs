@@ -39,7 +39,7 @@ pub struct Drained {
     pub rows: u32,
     /// Resident buffers that the kernel was bound to, four a row.
     pub handles: u32,
-    /// From the submission until it was seen to have ended.
+    /// From the start of the submission until it was seen to have ended.
     pub latency: Duration,
     /// Devices that were lost and replaced since the last dispatch that succeeded; see
     /// [`recovery`](crate::recovery).

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Flight {
     pub(crate) work: WorkList,
     pub(crate) cost: Cost,
-    /// From its submission until it was seen to have ended.
+    /// From the start of its submission until it was seen to have ended.
     pub(crate) latency: Duration,
     /// Which of the resident row's flights it is.
     pub(super) index: usize,
@@ -74,11 +74,12 @@ impl Device {
     /// Stages more of the first drain that was not submitted wholly.
     fn stage(&mut self, batch: &mut Batch) -> Result<(), BackendError> {
         let waiting = self.flights.iter_mut().find(|flight| flight.rest.is_some());
-        let Some(Flight { rest, index, work, readback, cost, wanted, uses_io, .. }) = waiting
-        else {
-            return Ok(());
-        };
+        let Some(flight) = waiting else { return Ok(()) };
+        let Flight { rest, index, work, readback, cost, wanted, uses_io, started, .. } = flight;
         let Some(first) = *rest else { return Ok(()) };
+        if first == 0 {
+            *started = Instant::now();
+        }
         let mut uploads = &[][..];
         if !self.resident.shares_row() {
             if first == 0 {
@@ -102,13 +103,10 @@ impl Device {
     }
 
     /// Notes that what was staged last was submitted; says whether its drain has more.
-    fn submitted(&mut self, submission: &Submission, is_first: bool) -> bool {
+    fn submitted(&mut self, submission: &Submission) -> bool {
         let is_staged = |flight: &&mut Flight| flight.rest != Some(0);
         let Some(flight) = self.flights.iter_mut().rev().find(is_staged) else { return false };
         self.resident.submitted(flight.index, submission);
-        if is_first {
-            flight.started = Instant::now();
-        }
         flight.cost.sync_points += 1;
         flight.submission = submission.clone();
         self.dirty.clear();
@@ -164,7 +162,7 @@ fn submit_parts<R>(
         })?;
         let mut has_more = false;
         for row in &mut *rows {
-            has_more |= device(row).submitted(&submission, is_first);
+            has_more |= device(row).submitted(&submission);
         }
         if !has_more {
             return Ok(());
