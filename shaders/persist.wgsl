@@ -73,8 +73,7 @@ fn stay(lane: u32, lanes: u32) {
     }
 }
 
-// The one load of a status that orders nothing, and that costs nothing more: see
-// driver/src/vulkan/spirv.rs.
+// The one load of a status that orders nothing: see driver/src/vulkan/spirv.rs.
 fn poll_status(slot: u32) -> u32 {
     return atomicLoad(&ring[slot].status);
 }

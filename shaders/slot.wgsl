@@ -69,8 +69,9 @@ fn count_run(opcode: u32) {
     }
 }
 
-// Gives the slot back, unless it goes on in the next segment: the status, then the count. WGSL's
-// atomics are relaxed; for the host, the end of the submission is what orders them.
+// Gives the slot back, unless it goes on in the next segment: the status, then the counts, that of
+// finished slots last. WGSL's atomics are relaxed; for the host, the end of the submission is what
+// orders them, or driver/src/vulkan/spirv.rs.
 fn finish(slot: u32, status: u32) {
     if status == STATUS_CLAIMED {
         return;
@@ -80,8 +81,12 @@ fn finish(slot: u32, status: u32) {
     if kind == STATUS_WAIT_IO {
         return;
     }
-    atomicAdd(&control[CONTROL_DONE_COUNT], 1u);
     if kind == STATUS_FAULT {
         atomicAdd(&control[CONTROL_FAULTS], 1u);
     }
+    count_done();
+}
+
+fn count_done() {
+    atomicAdd(&control[CONTROL_DONE_COUNT], 1u);
 }

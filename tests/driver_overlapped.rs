@@ -69,6 +69,17 @@ fn what_a_drain_has_done_is_known_when_it_was_seen_to_end() {
 }
 
 #[test]
+fn what_had_finished_before_is_known_and_its_slots_are_free() {
+    gpu::everywhere(builder(4).in_flight(2), |driver| {
+        let tickets: Vec<_> = (0..4).map(|_| driver.publish(&ADD).unwrap()).collect();
+        driver.dispatch(&Readback::none()).unwrap();
+        let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
+        assert_eq!(overlapped.outcome(tickets[3]), Outcome::Done);
+        (0..4).for_each(|_| assert!(overlapped.publish(&ADD).is_ok()));
+    });
+}
+
+#[test]
 fn dispatches_beyond_the_limit_and_tickets_used_twice_are_refused() {
     gpu::everywhere(builder(64).in_flight(2), |driver| {
         let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
@@ -84,6 +95,11 @@ fn dispatches_beyond_the_limit_and_tickets_used_twice_are_refused() {
         assert_eq!(overlapped.wait(third).unwrap().done, 1);
         overlapped.wait(first).unwrap();
         assert_eq!(overlapped.poll(first), Err(DriverError::NoDispatch));
+        let left = overlapped.dispatch().unwrap();
+        drop(overlapped);
+        let mut another = driver.overlapped(&Readback::none()).unwrap();
+        another.dispatch().unwrap();
+        assert_eq!(another.poll(left), Err(DriverError::NoDispatch));
     });
     for (in_flight, recovery, most) in
         [(0, None, 16), (17, None, 16), (2, Some(Recovery::default()), 1)]
@@ -162,9 +178,21 @@ fn a_guard_that_was_forgotten_does_no_harm() {
         overlapped.dispatch().unwrap();
         std::mem::forget(overlapped);
         driver.publish(&ADD).unwrap();
-        assert_eq!(driver.dispatch(&Readback::observables(0..1)).unwrap().done, 1);
+        // The late readback does not undo this.
+        driver.set_observable(5, 99).unwrap();
+        assert_eq!(driver.row().control.observable(5), Ok(99));
+        assert_eq!(driver.dispatch(&Readback::observables(0..6)).unwrap().done, 1);
         assert_eq!(driver.outcome(lost), Outcome::Done);
-        assert_eq!(driver.row().control.observable(0), Ok(2));
+        let control = driver.row().control;
+        assert_eq!((control.observable(0), control.observable(5)), (Ok(2), Ok(99)));
+
+        let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
+        overlapped.publish(&ADD).unwrap();
+        overlapped.dispatch().unwrap();
+        std::mem::forget(overlapped);
+        driver.read_workspace(0, &mut [0]).unwrap();
+        driver.dispatch(&Readback::observables(0..1)).unwrap();
+        assert_eq!(driver.row().control.observable(0), Ok(3));
     });
 }
 
@@ -216,7 +244,7 @@ fn run(seed: u64, driver: &mut Driver) -> ([Vec<u32>; 4], Vec<u32>) {
 
 #[test]
 fn e7_a_drain_in_flight_outlives_its_device_and_so_does_what_was_published_meanwhile() {
-    for stage in [Stage::Start, Stage::Finish] {
+    for stage in [Stage::Start, Stage::Submit, Stage::Finish] {
         let losses = Losses::default();
         let builder = builder(64).recovery(Recovery::default()).losses(losses.clone());
         gpu::everywhere(builder, |driver| {
@@ -228,7 +256,10 @@ fn e7_a_drain_in_flight_outlives_its_device_and_so_does_what_was_published_meanw
                 }
                 let dispatch = overlapped.dispatch().unwrap();
                 let meanwhile = overlapped.publish(&ADD).unwrap();
-                let drained = overlapped.wait(dispatch).unwrap();
+                let drained = match overlapped.poll(dispatch).unwrap() {
+                    Some(drained) => drained,
+                    None => overlapped.wait(dispatch).unwrap(),
+                };
                 assert_eq!(drained.recovered, u32::from(round % 3 == 0));
                 assert_eq!(overlapped.outcome(before), Outcome::Done);
                 assert_eq!(overlapped.outcome(meanwhile), Outcome::Pending);

@@ -11,9 +11,7 @@ use slipring_core::slot::{Priority, State, fault};
 use slipring_core::tenant::TenantTable;
 use slipring_driver::open::OpenError;
 use slipring_driver::persistent::{DEFAULT_SLICE, MAX_SLICE, PersistError};
-use slipring_driver::{
-    BackendChoice, BackendError, Driver, DriverBuilder, DriverError, Handler, Kernel, Readback,
-};
+use slipring_driver::{BackendChoice, Driver, DriverBuilder, Handler, Kernel, Readback};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -40,6 +38,8 @@ fn jobs_run_as_soon_as_they_are_published() {
 
 fn jobs_run(driver: &mut Driver) {
     let mut kernel = driver.persist().unwrap();
+    // NOPs have shown that the kernel sees what the host writes.
+    let before = kernel.row().control.done_count().unwrap();
     for value in 1..=100 {
         let ticket = kernel.publish(&Job::new(opcode::ATOMIC_ADD, &[value, 160])).unwrap();
         assert_eq!(kernel.wait(ticket, SECOND), Ok(Outcome::Done));
@@ -47,8 +47,7 @@ fn jobs_run(driver: &mut Driver) {
     assert_eq!(kernel.row().control.observable(0), Ok(5050));
     let slices = kernel.stop().unwrap();
     assert!(slices.slices > 0, "{slices:?}");
-    // And the NOP that showed that the kernel sees what the host writes.
-    assert_eq!(driver.row().control.done_count(), Ok(101));
+    assert_eq!(driver.row().control.done_count(), Ok(before + 100));
 }
 
 #[test]
@@ -92,15 +91,13 @@ fn what_is_left_when_the_kernel_stops_runs_in_the_next_dispatch() {
 }
 
 #[test]
-fn a_stop_is_prompt_and_a_kernel_can_be_started_again() {
+fn a_kernel_that_was_stopped_can_be_started_again() {
     with(builder(64), |driver| {
         for round in 1..=5 {
             let mut kernel = driver.persist().unwrap();
             let ticket = kernel.publish(&Job::new(opcode::ATOMIC_ADD, &[1, 160])).unwrap();
             kernel.wait(ticket, SECOND).unwrap();
-            let slices = kernel.stop().unwrap();
-            println!("{slices:?}");
-            assert!(slices.stopped_in < SECOND, "{slices:?}");
+            println!("{:?}", kernel.stop().unwrap());
             assert_eq!(driver.row().control.observable(0), Ok(round));
             assert_eq!(driver.row().control.shutdown(), Ok(0));
         }
@@ -129,13 +126,17 @@ fn a_kernel_that_cannot_stay_says_why() {
 }
 
 #[test]
-fn a_forgotten_guard_leaves_a_kernel_on_that_others_are_told_of() {
+fn a_kernel_whose_guard_was_forgotten_is_not_started_twice_and_is_stopped_by_other_calls() {
     with(builder(4), |driver| {
-        std::mem::forget(driver.persist().unwrap());
+        let mut kernel = driver.persist().unwrap();
+        let paused = kernel.publish(&Job::new(opcode::LOAD_MISS, &[7])).unwrap();
+        std::mem::forget(kernel);
         assert_eq!(driver.persist().map(drop), Err(PersistError::Twice));
-        let refused = driver.dispatch(&Readback::none()).unwrap_err();
-        let is_told = matches!(refused, DriverError::Backend(BackendError::Refused { .. }));
-        assert!(is_told, "{refused}");
+        driver.set_observable(0, 9).unwrap();
+        assert_eq!(driver.persist().map(drop), Err(PersistError::InFlight { slots: 1 }));
+        let drained = driver.dispatch(&Readback::none()).unwrap();
+        assert_eq!((drained.looked_at, drained.waiting_io), (1, 1));
+        assert_eq!(driver.row().ring.state(paused.slot), Some(State::WaitIo(0)));
     });
 }
 
@@ -164,8 +165,8 @@ fn k2_jobs_of_two_producers_are_neither_lost_nor_torn_nor_doubled() {
     let partitions = Partitions::from_sizes([32, 32, 2, 0, 0], 66).unwrap();
     let builder = Driver::builder(kernel, Geometry::of_slots(66, 64).unwrap());
     with(builder.partitions(partitions).persistent(DEFAULT_SLICE), |driver| {
-        let before = driver.row().control.done_count().unwrap();
         let kernel = driver.persist().unwrap();
+        let before = kernel.row().control.done_count().unwrap();
         let row = kernel.row();
         std::thread::scope(|scope| {
             for (index, level) in [Priority::Critical, Priority::High].into_iter().enumerate() {
@@ -181,10 +182,7 @@ fn k2_jobs_of_two_producers_are_neither_lost_nor_torn_nor_doubled() {
         let sums: Vec<u32> = observables.iter().map(|word| word.load(Relaxed)).collect();
         assert!(sums == expected, "jobs were lost or doubled");
         let control = row.control;
-        assert_eq!(
-            (control.faults(), control.done_count()),
-            (Ok(0), Ok(before + jobs / 2 * 2 + 1))
-        );
+        assert_eq!((control.faults(), control.done_count()), (Ok(0), Ok(before + jobs / 2 * 2)));
         println!("{jobs} jobs, {:?}", kernel.stop().unwrap());
     });
 }

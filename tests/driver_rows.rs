@@ -10,9 +10,10 @@ use slipring_core::slot::Priority;
 use slipring_core::tenant::TenantTable;
 use slipring_driver::recovery::{Losses, Stage};
 use slipring_driver::{
-    BackendChoice, Driver, DriverBuilder, DriverError, Handler, Kernel, Readback, Recovery,
-    RowResults, dispatch_rows,
+    BackendChoice, Driver, DriverBuilder, DriverError, Handler, Kernel, LaneOrder, Readback,
+    Recovery, RowResults, dispatch_rows,
 };
+use std::time::Duration;
 
 fn geometry(slots: u32) -> Geometry {
     Geometry::of_slots(slots, 8).unwrap()
@@ -232,7 +233,7 @@ fn a_buffer_outlives_its_row_in_passes_of_the_users_own() {
 #[test]
 fn e7_rows_whose_device_is_lost_go_on_together_on_one_device() {
     for &choice in backends() {
-        for stage in [Stage::Start, Stage::Finish] {
+        for stage in [Stage::Start, Stage::Submit, Stage::Finish] {
             let losses = Losses::default();
             let builder = builder().recovery(Recovery::default()).losses(losses.clone());
             let mut rows = rows(builder, choice, &[16, 128]);
@@ -252,5 +253,85 @@ fn e7_rows_whose_device_is_lost_go_on_together_on_one_device() {
                 assert_eq!(results.total().sync_points, 1);
             }
         }
+    }
+}
+
+const QUICK: Recovery = Recovery {
+    attempts: 1,
+    first_wait: Duration::ZERO,
+    longest_wait: Duration::ZERO,
+    keep_workspace: true,
+};
+
+#[test]
+fn e7_rows_of_which_one_has_no_device_any_more_get_one_together() {
+    for &choice in backends() {
+        let losses = Losses::default();
+        let mut rows = rows(builder().recovery(QUICK).losses(losses.clone()), choice, &[16]);
+        rows[0].publish(&ADD).unwrap();
+        rows[1].publish(&ADD).unwrap();
+        losses.lose_at(Stage::Start);
+        losses.lose_at(Stage::Open);
+        let error = rows[0].dispatch(&Readback::none()).unwrap_err();
+        assert!(matches!(error, DriverError::NotRecovered { attempts: 1, .. }), "{error}");
+        // The second row, which knows nothing of it, comes first.
+        rows.reverse();
+        let mut results = RowResults::default();
+        dispatch_rows(&mut drivers(&mut rows), &Readback::none(), &mut results).unwrap();
+        assert_eq!((results.total().done, results.total().sync_points), (2, 1));
+    }
+}
+
+#[test]
+fn e7_a_row_that_does_not_recover_is_left_behind_by_one_that_does() {
+    for &choice in backends() {
+        let losses = Losses::default();
+        let mut rows = rows(builder().losses(losses.clone()), choice, &[]);
+        let recovering = rows[0].another_row(geometry(16)).recovery(QUICK).open().unwrap();
+        rows.push(recovering.into());
+        rows[0].publish(&ADD).unwrap();
+        losses.lose_at(Stage::Start);
+        assert_eq!(rows[1].dispatch(&Readback::none()).unwrap().recovered, 1);
+        let mut results = RowResults::default();
+        let refused = dispatch_rows(&mut drivers(&mut rows), &Readback::none(), &mut results);
+        assert_eq!(refused, Err(DriverError::ForeignRow { row: 1 }));
+        // (Its own device was lost in name only.)
+        assert_eq!(rows[0].dispatch(&Readback::none()).unwrap().done, 1);
+    }
+}
+
+#[test]
+fn e7_a_row_recovers_from_two_losses_that_it_has_not_seen() {
+    for &choice in backends() {
+        let losses = Losses::default();
+        let mut rows = rows(builder().recovery(QUICK).losses(losses.clone()), choice, &[16]);
+        rows[1].publish(&ADD).unwrap();
+        losses.lose_at(Stage::Start);
+        assert_eq!(rows[0].dispatch(&Readback::none()).unwrap().recovered, 1);
+        // The next device is lost when the second row is opened on it.
+        losses.lose_at(Stage::OpenRow);
+        assert_eq!(rows[1].dispatch(&Readback::none()).unwrap().done, 1);
+        let mut results = RowResults::default();
+        dispatch_rows(&mut drivers(&mut rows), &Readback::none(), &mut results).unwrap();
+    }
+}
+
+#[test]
+fn e7_the_next_device_is_opened_as_the_first_one_was() {
+    for &choice in backends() {
+        let losses = Losses::default();
+        let builder = builder().lane_order(LaneOrder::Serial).recovery(QUICK);
+        let mut rows = rows(builder.losses(losses.clone()), choice, &[]);
+        // A row cannot choose the order of its lanes.
+        let other = rows[0].another_row(geometry(64)).lane_order(LaneOrder::Parallel);
+        rows.push(other.open().unwrap().into());
+        let lanes = |row: &mut Driver| {
+            publish(row, &ADD, 10);
+            row.dispatch(&Readback::none()).unwrap().lanes
+        };
+        let before = lanes(&mut rows[0]);
+        losses.lose_at(Stage::Finish);
+        assert_eq!(lanes(&mut rows[1]), before);
+        assert_eq!(lanes(&mut rows[0]), before);
     }
 }

@@ -9,10 +9,12 @@ use slipring_core::ring::Job;
 use slipring_driver::recovery::{Losses, Stage};
 use slipring_driver::storage::{ALIGNMENT_BYTES, Pages, words_for};
 use slipring_driver::{
-    BackendChoice, Driver, DriverBuilder, DriverError, Kernel, OpenError, Readback, Recovery,
+    BackendChoice, Driver, DriverBuilder, DriverError, Handler, Kernel, OpenError, Readback,
+    Recovery,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 const GEOMETRY: Geometry = match Geometry::of_slots(300, 8) {
     Ok(geometry) => geometry,
@@ -138,4 +140,57 @@ fn a_row_moves_into_storage_and_out_of_it_as_it_is() {
         driver.read_workspace(3, &mut word).unwrap();
         assert_eq!(word, [5]);
     });
+}
+
+/// On the copying backends, the host's row lags behind the device's.
+#[test]
+fn a_row_that_moves_takes_along_what_was_not_read_back() {
+    gpu::everywhere(builder(), |driver| {
+        driver.publish(&ADD).unwrap();
+        driver.dispatch(&Readback::none()).unwrap();
+        let waiting = driver.publish(&ADD).unwrap();
+        driver.rebind(None).unwrap();
+        assert_eq!(driver.row().control.observable(0), Ok(1));
+        assert_eq!(driver.outcome(waiting), Outcome::Pending);
+        assert_eq!(driver.dispatch(&Readback::observables(0..1)).unwrap().done, 1);
+        assert_eq!(driver.row().control.observable(0), Ok(2));
+    });
+}
+
+/// A device that is given up may be busy still, with the memory that the next one is to have.
+#[test]
+fn e7_a_slow_device_is_done_with_a_static_before_the_next_one_has_it() {
+    let _alone = ALONE.lock();
+    if gpu::is_skipped() {
+        return;
+    }
+    // Work for a good second on llvmpipe.
+    let (slots, rounds) = (8192, 40_000);
+    let source = "fn spin(job: Job) -> u32 {
+        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
+        return HANDLER_OK;
+    }";
+    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(rounds + 1);
+    let kernel = Kernel::builder().handler(handler).build().unwrap();
+    let builder = Driver::builder(kernel, Geometry::of_slots(slots, 8).unwrap());
+    let mut busy = gpu::open(builder, BackendChoice::Mapped);
+    let row = busy.another_row(GEOMETRY).storage(PAGES.words());
+    let row = row.timeout(Duration::from_millis(50)).recovery(Recovery::default());
+    let mut row = gpu::Checked::from(row.open().unwrap());
+    let is_cpu = busy.backend().is_cpu;
+    let mut long = busy.overlapped(&Readback::none()).unwrap();
+    let args = [rounds];
+    (0..slots).for_each(|_| assert!(long.publish(&Job::new(0x100, &args)).is_ok()));
+    let dispatch = long.dispatch().unwrap();
+    row.publish(&ADD).unwrap();
+    let drained = row.dispatch(&Readback::none()).unwrap();
+    assert_eq!(drained.done, 1);
+    assert!(drained.recovered == 1 || !is_cpu, "the other row's work came first");
+    assert_eq!(row.row().control.observable(0), Ok(1));
+    // Nobody dispatches these, in the slots of the job before and others.
+    let tickets: Vec<_> = (0..300).map(|_| row.publish(&ADD).unwrap()).collect();
+    // When the first device's row says that it is lost, its drain has long ended.
+    let _ = long.wait(dispatch);
+    assert!(tickets.into_iter().all(|ticket| row.outcome(ticket) == Outcome::Pending));
+    assert_eq!(row.row().control.observable(0), Ok(1));
 }

@@ -241,6 +241,13 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
             }
         }
         self.in_flight = [0; TENANTS as usize];
+        for entry in self.ledger.as_ref() {
+            if let (Use::InFlight, Some(in_flight)) =
+                (entry.use_, self.in_flight.get_mut(usize::from(entry.tenant)))
+            {
+                *in_flight += 1;
+            }
+        }
         self.sequence.wrapping_sub(sequence)
     }
 

@@ -82,8 +82,7 @@ pub enum LaneOrder {
 /// second for the built-in kernel, and many for one of hundreds of handlers.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a device and its rows are made of; a row of a device that is open already takes from it
-/// only what is a row's.
+/// What a device is opened with, for a first row.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) order: LaneOrder,
@@ -94,7 +93,12 @@ pub(crate) struct Options {
     pub(crate) fences: bool,
     /// The directory of the device's pipeline cache, if it is to be kept.
     pub(crate) pipeline_cache: Option<PathBuf>,
-    // A row's.
+    pub(crate) row: RowOptions,
+}
+
+/// What a row is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowOptions {
     pub(crate) geometry: Geometry,
     pub(crate) workspace_words: usize,
     pub(crate) timeout: Duration,
@@ -174,7 +178,7 @@ pub(crate) trait Backend: Send + Sync {
     fn choice(&self) -> BackendChoice;
 
     /// Creates everything that a row will ever need; its words are all zero.
-    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError>;
+    fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError>;
 
     /// Submits what was staged. When the device refuses, nothing of it has run.
     fn submit(&self, batch: &mut Batch) -> Result<Submission, BackendError>;

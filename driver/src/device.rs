@@ -4,16 +4,18 @@ mod flight;
 
 pub(crate) use flight::{Flight, submit};
 
-use crate::backend::{Backend, BackendError, Batch, Cost, Options, Resident, Submission};
+use crate::backend::{Backend, BackendError, Batch, Cost, Resident, RowOptions, Submission};
 use crate::dirty::{Dirty, Unit, whole};
 use crate::driver::DriverError;
 use crate::host_row::HostRow;
 use crate::open::Opened;
+use crate::readback::Readback;
 use crate::recovery::Mirror;
 use crate::shared::{Shared, is_same};
 use crate::storage::Storage;
 use crate::work::WorkList;
 use slipring_core::ring::Ring;
+use slipring_core::slot::LEVELS;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -24,7 +26,7 @@ pub(crate) struct Device {
     pub(crate) shared: Arc<Shared>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) resident: Box<dyn Resident>,
-    options: Options,
+    options: RowOptions,
     dirty: Dirty,
     mirror: Option<Mirror>,
     /// Whether the resident row only stands in for one that was lost.
@@ -47,7 +49,7 @@ impl Device {
         shared: Arc<Shared>,
         (backend, resident): Opened,
         mirror: Option<Mirror>,
-        options: Options,
+        options: RowOptions,
         work: Vec<WorkList>,
     ) -> Self {
         let geometry = resident.host().geometry();
@@ -141,7 +143,10 @@ impl Device {
             device.resident.finish(flight.index, &flight.readback)?;
             match &mut device.mirror {
                 None => Ok(()),
-                Some(mirror) => mirror.read_workspace(&mut *device.resident),
+                // The drain has run: whatever goes wrong now is a loss.
+                Some(mirror) => mirror
+                    .read_workspace(&mut *device.resident)
+                    .map_err(|error| device.backend.lose_by(error)),
             }
         })?;
         let mut flight = self.flights.pop_front().expect("begun by the caller");
@@ -177,7 +182,9 @@ impl Device {
     /// Takes over the whole row, on which no kernel works at the moment, as what to go back to.
     pub(crate) fn checkpoint(&mut self) -> Result<(), BackendError> {
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        mirror.read_workspace(&mut *self.resident)?;
+        // The jobs have run: whatever goes wrong now is a loss.
+        let read = mirror.read_workspace(&mut *self.resident);
+        read.map_err(|error| self.backend.lose_by(error))?;
         mirror.take_all(self.resident.host());
         mirror.keep_workspace();
         Ok(())
@@ -185,13 +192,13 @@ impl Device {
 
     /// Moves the row, while nothing is in flight, to other memory.
     pub(crate) fn rebind(&mut self, storage: Option<Storage>) -> Result<(), DriverError> {
-        self.renew()?;
+        self.bring_home()?;
         let geometry = self.options.geometry;
         let copy = HostRow::new(geometry, None);
         copy.copy_from(self.host(), &whole(geometry));
         let mut workspace = vec![0; self.options.workspace_words];
         self.resident.read_workspace(0, &mut workspace)?;
-        let options = Options { storage, ..self.options.clone() };
+        let options = RowOptions { storage, ..self.options };
         let moved = Arc::clone(&self.backend).open_row(&options).and_then(|mut resident| {
             resident.host().copy_from(&copy, &whole(geometry));
             resident.write_workspace(0, &workspace)?;
@@ -208,6 +215,28 @@ impl Device {
         (self.resident, self.options) = (resident, options);
         self.dirty.everything();
         Ok(())
+    }
+
+    /// Has the host's row be the device's, by a drain of nothing where it is a copy.
+    fn bring_home(&mut self) -> Result<(), DriverError> {
+        if self.resident.shares_row() {
+            return self.renew();
+        }
+        let mut none = WorkList::new([0; LEVELS]);
+        self.begin(&mut none, &Readback::all(), true);
+        let drained = self.finish(false);
+        match drained {
+            Err(error) => {
+                self.cancel_newest(&mut none);
+                Err(error)
+            }
+            Ok((mut flight, recovered)) => {
+                flight.work = none;
+                self.reuse(flight);
+                self.recovered = recovered;
+                Ok(())
+            }
+        }
     }
 
     /// Makes a call; once more on a new device, if this one is lost and to be replaced.
@@ -230,14 +259,17 @@ impl Device {
 
     /// Replaces a device that is lost, as a row beside this one may have found it to be.
     pub(crate) fn renew(&mut self) -> Result<(), DriverError> {
-        let Some(mirror) = &self.mirror else { return Ok(()) };
-        if !self.is_lost {
+        if self.mirror.is_some() && !self.is_lost {
             if is_same(&self.shared.backend(), &self.backend) {
                 return Ok(());
             }
-            self.lose(&BackendError::Lost { reason: "it was replaced".to_owned() });
-            return self.renew();
+            self.replace(&BackendError::Lost { reason: "it was replaced".to_owned() }, true);
         }
+        if self.is_lost && self.options.storage.is_some() {
+            // The lost device may be writing to the very memory that the next one is to have.
+            self.join_dropping();
+        }
+        let Some(mirror) = self.mirror.as_ref().filter(|_| self.is_lost) else { return Ok(()) };
         (self.backend, self.resident) = mirror.rebuild(&self.shared, &self.backend)?;
         self.dirty.everything();
         self.is_lost = false;
@@ -247,6 +279,10 @@ impl Device {
 
     /// Drops the row of a lost device, and says so, if it can be replaced.
     pub(crate) fn lose(&mut self, error: &BackendError) -> bool {
+        self.replace(error, matches!(error, BackendError::Timeout { .. }))
+    }
+
+    fn replace(&mut self, error: &BackendError, may_be_busy: bool) -> bool {
         let Some(mirror) = &self.mirror else { return false };
         tracing::warn!(%error, "the device is replaced");
         let stand_in = mirror.stand_in(self.resident.info());
@@ -255,8 +291,8 @@ impl Device {
         for flight in &mut self.flights {
             (flight.rest, flight.cost) = (Some(0), Cost::default());
         }
-        if matches!(error, BackendError::Timeout { .. }) {
-            // It may be busy for long, and dropping it waits for that. One at a time.
+        if may_be_busy {
+            // Dropping it waits for that. One at a time.
             self.join_dropping();
             let thread = std::thread::Builder::new().name("slipring-drop".to_owned());
             self.dropping = thread.spawn(move || drop(lost)).ok();

@@ -44,8 +44,9 @@ pub enum DriverError {
     /// Observables that the row does not have.
     #[error("observables {first}..{end} of {observables}")]
     ObservableRange { first: u32, end: u32, observables: u32 },
-    /// A row that is not on the first one's device.
-    #[error("row {row} is not on the device of row 0; open it with Driver::another_row")]
+    /// A row that is not on the device of the others: one of another device, or one that does not
+    /// recover from the loss of theirs.
+    #[error("row {row} is not on the device of the others; open it with Driver::another_row")]
     ForeignRow { row: usize },
     /// A row could not be opened in other memory.
     #[error(transparent)]
@@ -158,6 +159,7 @@ impl Driver {
     /// # Errors
     /// [`TenantError::Unknown`].
     pub fn set_tenant(&mut self, tenant: u32, value: Tenant) -> Result<(), TenantError> {
+        self.land();
         self.publisher.set_tenant(tenant, value)?;
         let (mask, quota) = (control::word::TENANT_MASKS, control::word::TENANT_QUOTAS);
         for (base, word) in [(mask, value.mask), (quota, value.quota)] {
@@ -168,6 +170,7 @@ impl Driver {
 
     /// Stops (`true`) or allows (`false`) claiming, from the next dispatch on.
     pub fn set_shutdown(&mut self, shutdown: bool) {
+        self.land();
         self.write_control(control::word::SHUTDOWN as u32, u32::from(shutdown));
     }
 
@@ -176,6 +179,7 @@ impl Driver {
     /// # Errors
     /// [`MissingWord`] past the last observable.
     pub fn set_observable(&mut self, index: u32, value: u32) -> Result<(), MissingWord> {
+        self.land();
         self.device.host().row().control.set_observable(index, value)?;
         self.device.wrote(Unit::ControlWord(control::word::OBSERVABLES as u32 + index));
         Ok(())
@@ -189,6 +193,7 @@ impl Driver {
 
     /// Empties the debug log, for the next dispatch to fill.
     pub fn clear_debug_log(&mut self) {
+        self.land();
         self.device.host().clear(Buffer::DebugLog);
         self.device.wrote(Unit::DebugLog);
     }
@@ -201,6 +206,7 @@ impl Driver {
     /// [`LayoutError`] unless there are four word-aligned buffers of exactly the geometry's
     /// lengths; nothing is changed then.
     pub fn adopt(&mut self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
+        self.land();
         self.device.host().adopt(buffers)?;
         self.publisher.adopt(self.device.ring())?;
         self.device.wrote_all();
@@ -237,6 +243,7 @@ impl Driver {
     /// # Errors
     /// [`ResetError`] while a slot is in flight; nothing is changed then.
     pub fn reset(&mut self) -> Result<(), ResetError> {
+        self.land();
         let row = self.device.host().row();
         row.reset(0, self.publisher.partitions())?;
         self.publisher.tenants().write_to(&row.control)?;
@@ -251,6 +258,7 @@ impl Driver {
     /// # Errors
     /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`], [`DriverError::NotRecovered`].
     pub fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
+        self.land();
         self.check_workspace(first, words.len())?;
         self.device.write_workspace(first, words)
     }
@@ -274,6 +282,7 @@ impl Driver {
     /// # Errors
     /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`], [`DriverError::NotRecovered`].
     pub fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), DriverError> {
+        self.land();
         self.check_workspace(first, words.len())?;
         self.device.read_workspace(first, words)
     }

@@ -1,7 +1,7 @@
 //! The GPU: which adapter, with what limits, and who may submit to it.
 
 use crate::backend::BackendError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Storage buffers that the kernel binds; V3DV has 8 a stage.
@@ -77,6 +77,24 @@ pub(crate) fn open_safely(
     pollster::block_on(adapter.request_device(descriptor)).map_err(|error| error.to_string())
 }
 
+/// The process's instance of Vulkan, with the validation layer or without. It stays: some Vulkan
+/// drivers can be loaded and unloaded a few dozen times, and no more (NVIDIA's, whose
+/// thread-local memory is not given back), and a device that is lost may be opened more often.
+fn instance(validation: bool) -> &'static wgpu::Instance {
+    static INSTANCES: [OnceLock<wgpu::Instance>; 2] = [OnceLock::new(), OnceLock::new()];
+    INSTANCES[usize::from(validation)].get_or_init(|| {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = wgpu::Backends::VULKAN;
+        // Without DEBUG, wgpu does not listen to what the layer says. (Its default is both in
+        // debug builds, and none in others.)
+        descriptor.flags = match validation {
+            true => wgpu::InstanceFlags::VALIDATION | wgpu::InstanceFlags::DEBUG,
+            false => wgpu::InstanceFlags::empty(),
+        };
+        wgpu::Instance::new(descriptor)
+    })
+}
+
 /// What went wrong on a device outside of any call.
 #[derive(Debug, Default)]
 struct Trouble {
@@ -100,15 +118,7 @@ pub struct Gpu {
 impl Gpu {
     /// Opens the best adapter that fits: discrete, then integrated, then CPU with a warning.
     pub(crate) fn open(needs: Needs, validation: bool, opener: Opener) -> Result<Self, GpuError> {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = wgpu::Backends::VULKAN;
-        // Without DEBUG, wgpu does not listen to what the layer says. (Its default is both in
-        // debug builds, and none in others.)
-        descriptor.flags = match validation {
-            true => wgpu::InstanceFlags::VALIDATION | wgpu::InstanceFlags::DEBUG,
-            false => wgpu::InstanceFlags::empty(),
-        };
-        let instance = wgpu::Instance::new(descriptor);
+        let instance = instance(validation);
         let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
         if adapters.is_empty() {
             return Err(GpuError::NoAdapter);
@@ -165,6 +175,10 @@ impl Gpu {
 
     /// The device, to make resources of one's own. When it is destroyed, the portable backend's
     /// calls say that it is lost; the mapped backend's go on, since they do not need wgpu.
+    ///
+    /// One of wgpu's calls submits by itself: mapping a buffer that was created mapped, on a device
+    /// whose memory it does not share, and not submitted since. Make it in [`Gpu::exclusively`],
+    /// where another thread may be driving a row.
     pub fn device(&self) -> &wgpu::Device {
         &self.device
     }
@@ -191,6 +205,13 @@ impl Gpu {
         // wgpu only says in a poll that a device is lost.
         let _ = self.device.poll(wgpu::PollType::Poll);
         self.check().map(|()| index)
+    }
+
+    /// Does work while nobody submits: see [`Gpu::device`]. The work must not submit or drive a row
+    /// itself.
+    pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
     }
 
     /// [`Gpu::submit`] for the kernel, whose failure shows when it is waited for.

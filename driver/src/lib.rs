@@ -33,7 +33,7 @@ pub use overlapped::Overlapped;
 pub use persistent::Persistent;
 pub use readback::Readback;
 pub use recovery::Recovery;
-pub use rows::{RowResults, dispatch_rows};
+pub use rows::{RowMut, RowResults, dispatch_rows};
 pub use stats::Drained;
 
 // Compiles and runs the README's code.

@@ -1,6 +1,8 @@
 //! Opening a driver: what it is made of, and what can be wrong with that.
 
-use crate::backend::{Backend, BackendError, Cpu, LaneOrder, Mapped, Options, Portable, Resident};
+use crate::backend::{
+    Backend, BackendError, Cpu, LaneOrder, Mapped, Options, Portable, Resident, RowOptions,
+};
 use crate::device::Device;
 use crate::driver::Driver;
 use crate::gpu::GpuError;
@@ -122,12 +124,11 @@ pub struct DriverBuilder {
 
 impl DriverBuilder {
     pub(crate) fn new(kernel: Kernel, geometry: Geometry) -> Self {
-        let options = Options {
-            order: LaneOrder::default(),
-            validation: false,
-            slice: None,
-            fences: false,
-            pipeline_cache: None,
+        Self::new_on(Arc::new(kernel), geometry)
+    }
+
+    fn new_on(kernel: Arc<Kernel>, geometry: Geometry) -> Self {
+        let row = RowOptions {
             geometry,
             workspace_words: 1,
             timeout: DEFAULT_TIMEOUT,
@@ -135,8 +136,16 @@ impl DriverBuilder {
             storage: None,
             memory_type: None,
         };
+        let options = Options {
+            order: LaneOrder::default(),
+            validation: false,
+            slice: None,
+            fences: false,
+            pipeline_cache: None,
+            row,
+        };
         Self {
-            kernel: Arc::new(kernel),
+            kernel,
             options,
             partitions: Partitions::single(geometry.slots()),
             tenants: TenantTable::open(1),
@@ -151,15 +160,11 @@ impl DriverBuilder {
     /// A builder of another row of `geometry` on the device of an open one.
     pub(crate) fn beside(shared: &Arc<Shared>, geometry: Geometry) -> Self {
         let first = shared.builder();
-        let options = Options { storage: None, memory_type: None, ..first.options.clone() };
-        Self {
-            options: Options { geometry, workspace_words: 1, in_flight: 1, ..options },
-            partitions: Partitions::single(geometry.slots()),
-            tenants: TenantTable::open(1),
-            storage: None,
-            shared: Some(Arc::clone(shared)),
-            ..first.clone()
-        }
+        let timeout = first.options.row.timeout;
+        let mut another = Self::new_on(Arc::clone(&first.kernel), geometry);
+        another.options.row.timeout = timeout;
+        let (recovery, losses) = (first.recovery, first.losses.clone());
+        Self { recovery, losses, shared: Some(Arc::clone(shared)), ..another }
     }
 
     /// Which slots belong to which level; one normal partition if not said.
@@ -179,7 +184,7 @@ impl DriverBuilder {
     /// Words of the workspace that handlers and DFA_STEP use; at least 1.
     #[must_use]
     pub fn workspace_words(mut self, words: usize) -> Self {
-        self.options.workspace_words = words.max(1);
+        self.options.row.workspace_words = words.max(1);
         self
     }
 
@@ -204,11 +209,11 @@ impl DriverBuilder {
         self
     }
 
-    /// How long a drain may take before the device counts as lost, more than 0;
-    /// [`DEFAULT_TIMEOUT`] if not said.
+    /// How long a drain may take before the device counts as lost, for all rows on it, more than 0;
+    /// [`DEFAULT_TIMEOUT`] if not said. What other rows and users have submitted before counts too.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = timeout;
+        self.options.row.timeout = timeout;
         self
     }
 
@@ -226,7 +231,7 @@ impl DriverBuilder {
     /// its own.
     #[must_use]
     pub fn in_flight(mut self, drains: usize) -> Self {
-        self.options.in_flight = drains;
+        self.options.row.in_flight = drains;
         self
     }
 
@@ -291,7 +296,7 @@ impl DriverBuilder {
     #[doc(hidden)]
     #[must_use]
     pub fn memory_type(mut self, index: u32) -> Self {
-        self.options.memory_type = Some(index);
+        self.options.row.memory_type = Some(index);
         self
     }
 
@@ -301,17 +306,18 @@ impl DriverBuilder {
     /// Any [`OpenError`].
     pub fn open(mut self) -> Result<Driver, OpenError> {
         self.check()?;
-        let geometry = self.options.geometry;
-        self.options.storage =
-            self.storage.map(|words| Storage::new(words, geometry)).transpose()?;
+        let geometry = self.options.row.geometry;
+        let storage = self.storage.map(|words| Storage::new(words, geometry)).transpose()?;
+        self.options.row.storage = storage;
+        let options = self.options.row;
         let (shared, opened) = match self.shared.take() {
             Some(shared) => {
                 let backend = shared.backend();
-                let row = Arc::clone(&backend).open_row(&self.options)?;
+                let row = Arc::clone(&backend).open_row(&options)?;
                 (shared, (backend, row))
             }
             None => {
-                let opened = self.open_device()?;
+                let opened = self.open_device(&options)?;
                 (Arc::new(Shared::new(&self, &opened.0)), opened)
             }
         };
@@ -324,21 +330,19 @@ impl DriverBuilder {
             None => None,
             Some(recovery) => {
                 let has_handlers = !self.kernel.handlers().is_empty();
-                let builder = self.clone().backend(opened.0.choice());
-                let (host, words) = (opened.1.host(), self.options.workspace_words);
-                Some(Mirror::new(builder, recovery, host, words, has_handlers)?)
+                Some(Mirror::new(options, recovery, opened.1.host(), has_handlers)?)
             }
         };
         let lists = || WorkList::new(self.partitions.sizes());
-        let flights: Vec<_> = (0..self.options.in_flight).map(|_| lists()).collect();
-        let words = self.options.workspace_words;
-        let device = Device::new(shared, opened, mirror, self.options, flights);
-        Ok(Driver::new(device, publisher, lists(), words))
+        let flights: Vec<_> = (0..options.in_flight).map(|_| lists()).collect();
+        let device = Device::new(shared, opened, mirror, options, flights);
+        Ok(Driver::new(device, publisher, lists(), options.workspace_words))
     }
 
     fn check(&self) -> Result<(), OpenError> {
-        let Options { geometry, workspace_words: words, timeout, slice, in_flight, .. } =
-            self.options;
+        let slice = self.options.slice;
+        let RowOptions { geometry, workspace_words: words, timeout, in_flight, .. } =
+            self.options.row;
         if geometry.slots() == 0 {
             return Err(OpenError::NoSlots);
         }
@@ -363,33 +367,25 @@ impl DriverBuilder {
         Ok(())
     }
 
-    /// Has the row lie elsewhere, in storage that was checked.
-    pub(crate) fn rebind(&mut self, storage: Option<Storage>) {
-        self.options.storage = storage;
-    }
-
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
-    }
-
     /// Opens what runs the kernel, with a row that is all zero.
-    pub(crate) fn open_device(&self) -> Result<Opened, OpenError> {
-        let Some(losses) = &self.losses else { return self.open_chosen() };
+    pub(crate) fn open_device(&self, row: &RowOptions) -> Result<Opened, OpenError> {
+        let Some(losses) = &self.losses else { return self.open_chosen(row) };
         losses.take(Stage::Open)?;
-        let (backend, row) = self.open_chosen()?;
+        let (backend, row) = self.open_chosen(row)?;
         Ok((
             Arc::new(Losing { inner: backend, losses: losses.clone() }),
             Box::new(Losing { inner: row, losses: losses.clone() }),
         ))
     }
 
-    fn open_chosen(&self) -> Result<Opened, OpenError> {
+    fn open_chosen(&self, row: &RowOptions) -> Result<Opened, OpenError> {
+        let options = Options { row: *row, ..self.options.clone() };
         let with_row = |backend: Arc<dyn Backend>| {
-            let row = Arc::clone(&backend).open_row(&self.options)?;
+            let row = Arc::clone(&backend).open_row(row)?;
             Ok((backend, row))
         };
-        let mapped = || with_row(Arc::new(Mapped::open(&self.kernel, &self.options)?));
-        let portable = || with_row(Arc::new(Portable::open(&self.kernel, &self.options)?));
+        let mapped = || with_row(Arc::new(Mapped::open(&self.kernel, &options)?));
+        let portable = || with_row(Arc::new(Portable::open(&self.kernel, &options)?));
         let twin = |reason| with_row(Arc::new(Cpu::open(&self.kernel, reason)?));
         match self.choice {
             BackendChoice::Mapped => mapped(),

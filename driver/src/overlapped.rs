@@ -41,9 +41,12 @@ use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::Row;
 use slipring_core::slot::Priority;
 use std::pin::Pin;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use watcher::Watcher;
+
+/// The number of the next dispatch, of any driver.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A dispatch, to ask for its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +70,6 @@ struct Dispatch {
 pub struct Overlapped<'a> {
     driver: &'a mut Driver,
     readback: Readback,
-    /// The number of the next dispatch.
-    next: u64,
     /// Those whose results were not taken, in order; the finished ones come first.
     dispatches: Vec<Dispatch>,
     watcher: Option<Watcher>,
@@ -89,10 +90,13 @@ impl Driver {
     pub fn overlapped(&mut self, readback: &Readback) -> Result<Overlapped<'_>, DriverError> {
         self.land();
         readback.check(self.device.host().geometry())?;
+        // What has finished before is known to have.
+        let ring = self.device.ring();
+        (0..ring.slots()).for_each(|slot| self.publisher.settle(ring, slot));
         self.publisher.freeze(true);
         let dispatches = Vec::with_capacity(self.device.most_flights());
         let readback = readback.without_ring();
-        Ok(Overlapped { driver: self, readback, next: 0, dispatches, watcher: None })
+        Ok(Overlapped { driver: self, readback, dispatches, watcher: None })
     }
 }
 
@@ -144,6 +148,11 @@ impl Overlapped<'_> {
         self.driver.next_fault()
     }
 
+    /// The driver, to look at.
+    pub fn driver(&self) -> &Driver {
+        self.driver
+    }
+
     /// The row, which drains may be working on.
     pub fn row(&self) -> Row<'_, AtomicU32> {
         self.driver.row()
@@ -151,6 +160,9 @@ impl Overlapped<'_> {
 
     /// Starts a drain of what was published, behind those in flight. What an earlier one leaves
     /// PUBLISHED is looked at by the first that starts after that one's end was seen.
+    ///
+    /// It waits only where a drain takes more than one submission: of more than 15 runs (one a level
+    /// and segment, on llvmpipe and in the serial order more) or of hundreds of fences.
     ///
     /// # Errors
     /// [`DriverError::InFlight`] when as many dispatches as there may be are in flight, or have
@@ -161,8 +173,7 @@ impl Overlapped<'_> {
             return Err(DriverError::InFlight { most });
         }
         self.driver.start(&self.readback)?;
-        let number = self.next;
-        self.next += 1;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         self.dispatches.push(Dispatch { number, drained: None });
         Ok(DispatchTicket { number })
     }

@@ -28,11 +28,13 @@
 use crate::backend::BackendError;
 use crate::driver::{Driver, DriverError};
 use crate::kernel::IterationError;
+use slipring_core::control;
+use slipring_core::layout::Buffer;
 use slipring_core::publisher::{Batch, Fault, Outcome, PublisherError, Ticket, Window};
 use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::Row;
 use slipring_core::slot::Priority;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a submission lasts, unless said otherwise.
@@ -59,8 +61,8 @@ pub enum PersistError {
     /// What the driver runs on cannot.
     #[error("no kernel can stay on: {reason}; dispatch instead")]
     Unavailable { reason: String },
-    /// One stays on already: its guard was forgotten.
-    #[error("a kernel stays on already")]
+    /// One stays on already, whose guard was forgotten: any other call of the driver stops it.
+    #[error("a kernel stays on already; any other call of the driver stops it")]
     Twice,
     /// None stays on.
     #[error("no kernel stays on")]
@@ -103,6 +105,8 @@ pub struct Slices {
 /// What is known of stays, for when the device is lost in one.
 #[derive(Debug, Default)]
 pub(crate) struct Stays {
+    /// Whether a kernel stays on, or has until it was lost.
+    is_on: bool,
     /// The last ticket before the checkpoint.
     checkpoint: u32,
     /// The tickets (first exclusive) that became uncertain last.
@@ -116,21 +120,21 @@ impl Driver {
     /// such losses, the last counts.
     pub fn is_uncertain(&self, ticket: Ticket) -> bool {
         let uncertain = self.stays.uncertain;
-        uncertain.is_some_and(|(after, last)| {
-            ticket.is_after(after) && ticket.sequence.wrapping_sub(last).wrapping_neg() <= 1 << 31
-        })
+        uncertain.is_some_and(|(after, last)| ticket.is_after(after) && !ticket.is_after(last))
     }
 
     /// Starts a kernel that stays on until the guard is stopped or dropped.
     ///
-    /// One NOP is published and waited for, so that what the host writes is known to be seen; it
-    /// counts as any job does. Observables and counters can be read at any time; the debug log
+    /// A few NOPs are published and waited for, so that what the host writes is known to be seen at
+    /// once; they count as any job does. Observables and counters can be read at any time; the debug log
     /// between stays only.
     ///
     /// # Errors
     /// Any [`PersistError`] but those of waiting. No kernel stays on then.
     pub fn persist(&mut self) -> Result<Persistent<'_>, PersistError> {
-        // A guard of drains in flight may have been forgotten.
+        if self.stays.is_on {
+            return Err(PersistError::Twice);
+        }
         self.land();
         let slots = self.list_unfinished();
         if slots > 0 {
@@ -138,6 +142,7 @@ impl Driver {
         }
         self.device.renew().map_err(|error| PersistError::NotRecovered(Box::new(error)))?;
         self.device.resident.persist(self.publisher.partitions())?;
+        self.stays.is_on = true;
         self.publisher.trust_ledger(true);
         self.stays.checkpoint = self.publisher.sequence();
         let (finished, faults) = self.counters();
@@ -148,13 +153,18 @@ impl Driver {
 
     /// The counts of finished slots and of faults.
     fn counters(&self) -> (u32, u32) {
-        let control = self.device.host().row().control;
-        // Every geometry has these words.
-        (control.done_count().unwrap_or(0), control.faults().unwrap_or(0))
+        let control = self.device.host().words(Buffer::Control);
+        // Acquire pairs with the release of the kernel's addition: the faults, the statuses and
+        // what the jobs did came before.
+        let finished = control[control::word::DONE_COUNT].load(Ordering::Acquire);
+        (finished, control[control::word::FAULTS].load(Ordering::Relaxed))
     }
 
     /// Stops the kernel that stays on, and lists what it has left for the next dispatch.
-    fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
+    pub(crate) fn stop_persisting(&mut self) -> Result<Slices, PersistError> {
+        if !std::mem::take(&mut self.stays.is_on) {
+            return Err(PersistError::Stopped);
+        }
         let stopped = self.device.resident.stop().and_then(|slices| {
             self.device.checkpoint()?;
             Ok(slices)
@@ -193,21 +203,35 @@ pub struct Persistent<'a> {
 }
 
 impl Persistent<'_> {
+    /// Shows that what the host writes is seen at once, and not only by the next slice: two NOPs in a
+    /// row must run within one.
     fn probe(&mut self) -> Result<(), PersistError> {
         let partitions = self.driver.publisher.partitions();
         let mut levels = Priority::ALL.into_iter();
         let level = levels.find(|&level| !partitions.range(level).is_empty()).unwrap_or_default();
         let nop = Job::new(slipring_core::opcode::NOP, &[]).priority(level);
         let unavailable = |reason| PersistError::Unavailable { reason };
-        let ticket = self.publish(&nop).map_err(|error| unavailable(error.to_string()))?;
-        match self.wait(ticket, PROBE) {
-            Err(PersistError::Timeout { .. }) => {
-                Err(unavailable("it does not see what the host writes".to_owned()))
+        let start = Instant::now();
+        while start.elapsed() < PROBE {
+            let before = self.slices()?.slices;
+            for _ in 0..2 {
+                let ticket = self.publish(&nop).map_err(|error| unavailable(error.to_string()))?;
+                match self.wait(ticket, PROBE) {
+                    Ok(Outcome::Done) => {}
+                    Err(PersistError::Timeout { .. }) => {
+                        return Err(unavailable("it does not see what the host writes".to_owned()));
+                    }
+                    Ok(outcome) => {
+                        return Err(unavailable(format!("a NOP ended as {outcome:?}")));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            Ok(Outcome::Done) => Ok(()),
-            Ok(outcome) => Err(unavailable(format!("a NOP ended as {outcome:?}"))),
-            Err(error) => Err(error),
+            if self.slices()?.slices == before {
+                return Ok(());
+            }
         }
+        Err(unavailable("it sees what the host writes only when a slice ends".to_owned()))
     }
 
     /// Publishes a job, which runs at once.
@@ -263,6 +287,11 @@ impl Persistent<'_> {
     /// Takes a fault that nobody has read, and frees its slot.
     pub fn next_fault(&mut self) -> Option<Fault> {
         self.driver.next_fault()
+    }
+
+    /// The driver, to look at.
+    pub fn driver(&self) -> &Driver {
+        self.driver
     }
 
     /// The row, which the kernel works on meanwhile. Whoever publishes into it around the driver

@@ -43,12 +43,12 @@ pub use losses::{Losses, Stage};
 pub(crate) use losses::Losing;
 
 use crate::backend::{
-    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, Submission,
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
 };
 use crate::dirty::{Unit, whole};
 use crate::driver::DriverError;
 use crate::host_row::HostRow;
-use crate::open::{DriverBuilder, OpenError, Opened};
+use crate::open::{OpenError, Opened};
 use crate::shared::Shared;
 use crate::storage::Storage;
 use slipring_core::debug_log;
@@ -85,7 +85,8 @@ impl Default for Recovery {
 
 /// What the host keeps: all of it in memory that no device can lose.
 pub(crate) struct Mirror {
-    builder: DriverBuilder,
+    /// What the row is opened with.
+    options: RowOptions,
     recovery: Recovery,
     row: Arc<HostRow>,
     workspace: Vec<u32>,
@@ -99,10 +100,9 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// A mirror of a row that was just opened.
     pub(crate) fn new(
-        builder: DriverBuilder,
+        options: RowOptions,
         recovery: Recovery,
         row: &HostRow,
-        workspace_words: usize,
         has_handlers: bool,
     ) -> Result<Self, OpenError> {
         let zeroed = |words: usize| {
@@ -113,8 +113,9 @@ impl Mirror {
             Ok::<_, OpenError>(zeroed)
         };
         let is_kept = recovery.keep_workspace && has_handlers;
+        let workspace_words = options.workspace_words;
         let mirror = Self {
-            builder,
+            options,
             recovery,
             row: Arc::new(HostRow::new(row.geometry(), None)),
             workspace: zeroed(workspace_words)?,
@@ -127,7 +128,7 @@ impl Mirror {
 
     /// Has the row lie elsewhere on the next device.
     pub(crate) fn rebind(&mut self, storage: Option<Storage>) {
-        self.builder.rebind(storage);
+        self.options.storage = storage;
     }
 
     /// Takes over what the host has just written.
@@ -215,7 +216,7 @@ impl Mirror {
     }
 
     fn open(&self, shared: &Shared, lost: &Arc<dyn Backend>) -> Result<Opened, OpenError> {
-        let (backend, mut row) = shared.replace(lost, &self.builder)?;
+        let (backend, mut row) = shared.replace(lost, &self.options)?;
         row.host().copy_from(&self.row, &whole(self.row.geometry()));
         if self.written > 0 {
             row.write_workspace(0, &self.workspace[..self.written])?;

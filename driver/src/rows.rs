@@ -26,8 +26,8 @@
 use crate::device::submit;
 use crate::driver::{Driver, DriverError};
 use crate::readback::Readback;
+use crate::shared::is_same;
 use crate::stats::Drained;
-use std::borrow::BorrowMut;
 use std::sync::Arc;
 
 /// What became of each row, in memory that is used again.
@@ -59,6 +59,30 @@ impl RowResults {
     }
 }
 
+/// A driver or a reference to one, as [`dispatch_rows`] takes them.
+pub trait RowMut: Sealed {}
+
+/// What only this crate's own types can be: always the same driver.
+pub trait Sealed {
+    #[doc(hidden)]
+    fn driver(&mut self) -> &mut Driver;
+}
+
+impl Sealed for Driver {
+    fn driver(&mut self) -> &mut Driver {
+        self
+    }
+}
+
+impl Sealed for &mut Driver {
+    fn driver(&mut self) -> &mut Driver {
+        self
+    }
+}
+
+impl RowMut for Driver {}
+impl RowMut for &mut Driver {}
+
 /// Runs one drain of each row, all in one submission, and brings `readback` of each home. Rows are
 /// on one device when all but the first were opened by [`Driver::another_row`].
 ///
@@ -69,7 +93,7 @@ impl RowResults {
 /// [`DriverError::ForeignRow`], [`DriverError::ObservableRange`] of the first row that has it, and
 /// those of [`Driver::dispatch`]: then no row has forgotten anything, but for those that `results`
 /// has.
-pub fn dispatch_rows<R: BorrowMut<Driver>>(
+pub fn dispatch_rows<R: RowMut>(
     rows: &mut [R],
     readback: &Readback,
     results: &mut RowResults,
@@ -79,7 +103,7 @@ pub fn dispatch_rows<R: BorrowMut<Driver>>(
 }
 
 /// [`dispatch_rows`], with the results handed on.
-pub(crate) fn dispatch_each<R: BorrowMut<Driver>>(
+pub(crate) fn dispatch_each<R: RowMut>(
     rows: &mut [R],
     readback: &Readback,
     mut take: impl FnMut(Drained),
@@ -87,26 +111,26 @@ pub(crate) fn dispatch_each<R: BorrowMut<Driver>>(
     check(rows, readback)?;
     let mut began = Ok(());
     for row in &mut *rows {
-        began = began.and_then(|()| row.borrow_mut().begin(readback));
+        began = began.and_then(|()| row.driver().begin(readback));
     }
     let mut finished = 0;
     let dispatched = began.and_then(|()| start(rows)).and_then(|was_lost| {
         for row in &mut *rows {
-            take(row.borrow_mut().finish_oldest(was_lost)?);
+            take(row.driver().finish_oldest(was_lost)?);
             finished += 1;
         }
         Ok(())
     });
     if dispatched.is_err() {
-        rows[finished..].iter_mut().for_each(|row| row.borrow_mut().cancel());
+        rows[finished..].iter_mut().for_each(|row| row.driver().cancel());
     }
     dispatched
 }
 
-fn check<R: BorrowMut<Driver>>(rows: &mut [R], readback: &Readback) -> Result<(), DriverError> {
+fn check<R: RowMut>(rows: &mut [R], readback: &Readback) -> Result<(), DriverError> {
     let mut first = None;
     for (index, row) in rows.iter_mut().enumerate() {
-        let row = row.borrow_mut();
+        let row = row.driver();
         // A guard may have been forgotten.
         row.land();
         let device = &row.device;
@@ -119,14 +143,30 @@ fn check<R: BorrowMut<Driver>>(rows: &mut [R], readback: &Readback) -> Result<()
     Ok(())
 }
 
+/// Has every row on the device that they share by now.
+fn renew<R: RowMut>(rows: &mut [R]) -> Result<(), DriverError> {
+    // Twice: one may find that the device is lost which those before it were content with.
+    for _ in 0..2 {
+        rows.iter_mut().try_for_each(|row| row.driver().device.renew())?;
+    }
+    let mut first = None;
+    for (index, row) in rows.iter_mut().enumerate() {
+        let backend = &row.driver().device.backend;
+        if !is_same(first.get_or_insert_with(|| Arc::clone(backend)), backend) {
+            return Err(DriverError::ForeignRow { row: index });
+        }
+    }
+    Ok(())
+}
+
 /// Submits what was begun; says whether the device was lost, and every row can do with another.
-fn start<R: BorrowMut<Driver>>(rows: &mut [R]) -> Result<bool, DriverError> {
-    rows.iter_mut().try_for_each(|row| row.borrow_mut().device.renew())?;
-    let Err(error) = submit(rows, |row| &mut row.borrow_mut().device) else { return Ok(false) };
+fn start<R: RowMut>(rows: &mut [R]) -> Result<bool, DriverError> {
+    renew(rows)?;
+    let Err(error) = submit(rows, |row| &mut row.driver().device) else { return Ok(false) };
     let mut can_go_on = error.is_lost();
     if can_go_on {
         for row in rows {
-            can_go_on &= row.borrow_mut().device.lose(&error);
+            can_go_on &= row.driver().device.lose(&error);
         }
     }
     if can_go_on { Ok(true) } else { Err(error.into()) }

@@ -1,6 +1,6 @@
 //! The device that rows share, and the next one when it is lost.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, RowOptions};
 use crate::open::{DriverBuilder, OpenError, Opened};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,16 +38,19 @@ impl Shared {
     pub(crate) fn replace(
         &self,
         lost: &Arc<dyn Backend>,
-        row: &DriverBuilder,
+        row: &RowOptions,
     ) -> Result<Opened, OpenError> {
         let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_same(&backend, lost) {
-            let opened = row.open_device()?;
-            *backend = Arc::clone(&opened.0);
-            return Ok(opened);
+        if !is_same(&backend, lost) {
+            match Arc::clone(&backend).open_row(row) {
+                // That one is lost by now too.
+                Err(OpenError::Backend(error)) if error.is_lost() => {}
+                opened => return Ok((Arc::clone(&backend), opened?)),
+            }
         }
-        let resident = Arc::clone(&backend).open_row(row.options())?;
-        Ok((Arc::clone(&backend), resident))
+        let opened = self.builder.open_device(row)?;
+        *backend = Arc::clone(&opened.0);
+        Ok(opened)
     }
 }
 

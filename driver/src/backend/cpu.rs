@@ -2,7 +2,7 @@
 //! readback mean what they mean on a GPU.
 
 use super::{
-    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Options, Resident, Submission,
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
 };
 use crate::host_row::{HostRow, load_words, store_words};
 use crate::kernel::{CpuHandler, Handler, Kernel};
@@ -43,7 +43,7 @@ impl Backend for Cpu {
         BackendChoice::Twin
     }
 
-    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError> {
+    fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError> {
         let geometry = options.geometry;
         let mut workspace = Vec::new();
         let bytes = 4 * options.workspace_words as u64;

@@ -5,12 +5,13 @@ mod flight;
 mod row;
 mod stay;
 
-use super::{Backend, BackendError, Batch, LaneOrder, Options, Resident, Submission};
+use super::{Backend, BackendError, Batch, LaneOrder, Options, Resident, RowOptions, Submission};
 use crate::gpu::Gpu;
 use crate::kernel::{Entry, Kernel};
 use crate::open::{BackendChoice, OpenError};
 use crate::vulkan::{Device, Pipelines, Timeline, open_importing};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// A device, the kernel's pipelines, and the timeline of all rows' drains.
@@ -20,6 +21,8 @@ pub(crate) struct Mapped {
     slice: Option<Duration>,
     gpu: Gpu,
     pipelines: Pipelines,
+    /// Whether every pipeline has run.
+    is_warm: AtomicBool,
     timeline: Timeline,
     device: Arc<Device>,
 }
@@ -27,7 +30,7 @@ pub(crate) struct Mapped {
 impl Mapped {
     /// Opens a device that has room for a row of these options.
     pub(crate) fn open(kernel: &Arc<Kernel>, options: &Options) -> Result<Self, OpenError> {
-        let gpu = Gpu::open(row::needs(options), options.validation, open_importing)?;
+        let gpu = Gpu::open(row::needs(&options.row), options.validation, open_importing)?;
         let device = Device::below(gpu.device(), gpu.info(), gpu.order(), options.fences);
         let device = device.map_err(|reason| OpenError::NotMapped { reason })?;
         let mut entries = vec![Entry::of(options.order), Entry::Fence];
@@ -37,7 +40,8 @@ impl Mapped {
         let timeline = Timeline::new(&device)?;
         gpu.check()?;
         let (kernel, order, slice) = (Arc::clone(kernel), options.order, options.slice);
-        Ok(Self { kernel, order, slice, gpu, pipelines, timeline, device })
+        let is_warm = AtomicBool::new(false);
+        Ok(Self { kernel, order, slice, gpu, pipelines, is_warm, timeline, device })
     }
 }
 
@@ -46,12 +50,15 @@ impl Backend for Mapped {
         BackendChoice::Mapped
     }
 
-    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError> {
+    fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError> {
         Ok(Box::new(row::Row::open(self, options)?))
     }
 
     fn submit(&self, batch: &mut Batch) -> Result<Submission, BackendError> {
-        let number = self.timeline.submit(&batch.raw)?;
+        let number = self.timeline.submit(&batch.raw).map_err(|error| match error.is_lost() {
+            true => self.lose_by(error),
+            false => error,
+        })?;
         batch.clear();
         Ok(Submission::Timeline(number))
     }

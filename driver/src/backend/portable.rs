@@ -6,12 +6,14 @@ mod row;
 mod upload;
 
 use super::{
-    Backend, BackendError, Batch, LaneOrder, Options, Resident, Submission, WARM_UP_TIMEOUT,
+    Backend, BackendError, Batch, LaneOrder, Options, Resident, RowOptions, Submission,
+    WARM_UP_TIMEOUT,
 };
 use crate::gpu::{Gpu, open_safely};
 use crate::kernel::Kernel;
 use crate::open::{BackendChoice, OpenError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Runs of one submission. Only a serial drain, or a drain of very many fences, has more.
@@ -24,20 +26,26 @@ pub(crate) struct Portable {
     gpu: Gpu,
     layout: wgpu::BindGroupLayout,
     pipelines: [wgpu::ComputePipeline; 3],
+    /// Whether every pipeline has run.
+    is_warm: AtomicBool,
 }
 
 impl Portable {
     /// Opens a device that has room for a row of these options.
     pub(crate) fn open(kernel: &Arc<Kernel>, options: &Options) -> Result<Self, OpenError> {
-        let gpu = Gpu::open(row::needs(options), options.validation, open_safely)?;
+        let gpu = Gpu::open(row::needs(&options.row), options.validation, open_safely)?;
         let layout = pipelines::bind_group_layout(gpu.device());
         let pipelines = pipelines::pipelines(gpu.device(), &layout, kernel);
-        Ok(Self { kernel: Arc::clone(kernel), order: options.order, gpu, layout, pipelines })
+        let (kernel, order, is_warm) = (Arc::clone(kernel), options.order, AtomicBool::new(false));
+        Ok(Self { kernel, order, gpu, layout, pipelines, is_warm })
     }
 
-    /// Runs every pipeline over no entries: drivers compile when a pipeline first runs, and the
+    /// Has the first row run every pipeline over no entries: drivers compile when a pipeline first runs, and the
     /// first drain has a timeout.
     fn warm_up(&self, bind_group: &wgpu::BindGroup) -> Result<(), BackendError> {
+        if self.is_warm.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let mut encoder = self.gpu.encoder();
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for pipeline in &self.pipelines {
@@ -57,7 +65,7 @@ impl Backend for Portable {
         BackendChoice::Portable
     }
 
-    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError> {
+    fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError> {
         Ok(Box::new(row::Row::open(self, options)?))
     }
 

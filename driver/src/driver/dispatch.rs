@@ -47,11 +47,14 @@ impl Driver {
         started
     }
 
-    /// Finishes drains that are in flight still; those that cannot be are listed again.
+    /// Ends what a guard that was forgotten has left: waits for drains in flight, lists those again
+    /// that cannot be waited for, and stops a kernel that stays on.
     pub(crate) fn land(&mut self) {
         while self.device.flights() > 0 && self.finish_oldest(false).is_ok() {}
         self.cancel();
         self.publisher.freeze(false);
+        // What went wrong shows in the next call.
+        let _ = self.stop_persisting();
     }
 
     /// Takes back every drain that was begun.

@@ -7,6 +7,7 @@ use slipring_core::io_queue::{Completion, IoQueueError, MAX_SLOTS, Request};
 impl Driver {
     /// The kernel's requests as of the last dispatch, which become the host's.
     pub fn claim_io(&mut self) -> heapless::Vec<Request, MAX_SLOTS> {
+        self.land();
         let requests = self.device.host().row().io_queue.claim();
         requests.iter().for_each(|request| self.device.wrote(Unit::IoSlot(request.slot)));
         requests
@@ -19,6 +20,7 @@ impl Driver {
     /// # Errors
     /// As [`slipring_core::io_queue::IoQueue::complete`].
     pub fn complete_io(&mut self, completions: &[(u32, Completion)]) -> Result<(), IoQueueError> {
+        self.land();
         self.device.host().row().io_queue.complete(completions)?;
         for &(io_slot, completion) in completions {
             self.device.wrote(Unit::IoSlot(io_slot));
@@ -44,6 +46,7 @@ impl Driver {
     /// # Errors
     /// As [`slipring_core::row::Row::release_io`].
     pub fn release_io(&mut self, io_slot: u32) -> Result<(), IoQueueError> {
+        self.land();
         self.device.host().row().release_io(io_slot)?;
         self.device.wrote(Unit::IoSlot(io_slot));
         Ok(())

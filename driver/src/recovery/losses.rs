@@ -1,7 +1,7 @@
 //! Losses to order, for tests: a device is then lost at a call of the test's choice.
 
 use crate::backend::{
-    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Options, Resident, Submission,
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
 };
 use crate::host_row::HostRow;
 use crate::open::{BackendChoice, OpenError};
@@ -17,8 +17,12 @@ use std::time::Duration;
 pub enum Stage {
     /// Opening a device.
     Open,
+    /// Opening a row on a device that is open.
+    OpenRow,
     /// Before anything was submitted.
     Start,
+    /// When it is submitted.
+    Submit,
     /// After the drain has run.
     Finish,
     /// Writing the workspace.
@@ -64,12 +68,14 @@ impl Backend for Losing<Arc<dyn Backend>> {
         self.inner.choice()
     }
 
-    fn open_row(self: Arc<Self>, options: &Options) -> Result<Box<dyn Resident>, OpenError> {
+    fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError> {
+        self.losses.take(Stage::OpenRow)?;
         let inner = Arc::clone(&self.inner).open_row(options)?;
         Ok(Box::new(Losing { inner, losses: self.losses.clone() }))
     }
 
     fn submit(&self, batch: &mut Batch) -> Result<Submission, BackendError> {
+        self.losses.take(Stage::Submit)?;
         self.inner.submit(batch)
     }
 

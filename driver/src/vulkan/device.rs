@@ -31,7 +31,8 @@ impl Device {
         wants_fences: bool,
     ) -> Result<Arc<Self>, String> {
         // SAFETY: the handles are only read here, and used as long as `self.wgpu` lives: nothing
-        // destroys them, and whoever submits to the queue holds `order`.
+        // destroys them, and whoever submits to the queue holds `order` (`Gpu::submit`, and
+        // `Gpu::exclusively` for the one call of wgpu's that submits by itself).
         let hal = unsafe { wgpu.as_hal::<wgpu_hal::api::Vulkan>() }.ok_or("it is not Vulkan")?;
         let (instance, physical) =
             (hal.shared_instance().raw_instance(), hal.raw_physical_device());
@@ -49,7 +50,8 @@ impl Device {
         let host_import = hal
             .enabled_device_extensions()
             .contains(&HostImport::EXTENSION)
-            .then(|| HostImport::new(instance, physical, hal.raw_device()));
+            .then(|| HostImport::new(instance, physical, hal.raw_device()))
+            .flatten();
         Ok(Arc::new(Self {
             raw: hal.raw_device().clone(),
             queue: hal.raw_queue(),
@@ -79,9 +81,9 @@ impl Device {
 
     /// How memory of the caller's is imported, or why it cannot be.
     pub(crate) fn host_import(&self) -> Result<&HostImport, String> {
-        self.host_import
-            .as_ref()
-            .ok_or_else(|| format!("it has no {}", HostImport::EXTENSION.to_string_lossy()))
+        self.host_import.as_ref().ok_or_else(|| {
+            format!("it imports nothing by {}", HostImport::EXTENSION.to_string_lossy())
+        })
     }
 
     /// What the device says that it is.
@@ -157,14 +159,31 @@ pub(crate) struct HostImport {
 impl HostImport {
     const EXTENSION: &std::ffi::CStr = ash::ext::external_memory_host::NAME;
 
-    fn new(instance: &ash::Instance, physical: vk::PhysicalDevice, device: &ash::Device) -> Self {
+    fn new(
+        instance: &ash::Instance,
+        physical: vk::PhysicalDevice,
+        device: &ash::Device,
+    ) -> Option<Self> {
+        let kind = vk::PhysicalDeviceExternalBufferInfo::default()
+            .usage(super::memory::Usage::Storage.flags())
+            .handle_type(vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT);
+        let mut external = vk::ExternalBufferProperties::default();
+        // SAFETY: both handles are alive, and the instance has Vulkan 1.1.
+        unsafe {
+            instance.get_physical_device_external_buffer_properties(physical, &kind, &mut external);
+        }
+        let features = external.external_memory_properties.external_memory_features;
+        if !features.contains(vk::ExternalMemoryFeatureFlags::IMPORTABLE) {
+            return None;
+        }
         let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
         let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut host);
         // SAFETY: both handles are alive, and the device has the extension, whose structure this
         // is.
         unsafe { instance.get_physical_device_properties2(physical, &mut properties) };
         let alignment = host.min_imported_host_pointer_alignment as usize;
-        Self { calls: ash::ext::external_memory_host::Device::new(instance, device), alignment }
+        let calls = ash::ext::external_memory_host::Device::new(instance, device);
+        Some(Self { calls, alignment })
     }
 
     /// The memory types, a bit each, that the pages at an address can be imported as.

@@ -60,7 +60,7 @@ impl Placement {
 }
 
 impl Usage {
-    fn flags(self) -> vk::BufferUsageFlags {
+    pub(super) fn flags(self) -> vk::BufferUsageFlags {
         match self {
             Self::Storage => {
                 vk::BufferUsageFlags::STORAGE_BUFFER

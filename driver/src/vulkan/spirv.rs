@@ -3,7 +3,7 @@
 use crate::kernel::{Kernel, binding};
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// Compiles one entry point.
 ///
@@ -38,11 +38,15 @@ pub(crate) fn compile(kernel: &Kernel, entry: &str) -> Result<Vec<u32>, String> 
 }
 
 /// The function of persist.wgsl whose load stays relaxed: it is made all the time, and once more,
-/// in order, when it has found something. (Loads that acquire take twice as long, and more.)
+/// in order, when it has found something.
 const POLL: &str = "poll_status";
+/// The function of slot.wgsl that counts finished slots.
+const COUNT: &str = "count_done";
 
-/// Orders every atomic load (acquire), store (release) and compare-exchange (both) of the ring and
-/// the IO queue, whose statuses say when the words behind them may be read.
+/// Orders the atomics that say when other words may be read: loads of the ring and the IO queue
+/// acquire, but for [`POLL`]'s, and stores release; so does [`COUNT`]'s addition, which the host
+/// waits for too; reserving an IO slot does both. (A claim follows a load that has acquired, and is
+/// relaxed.)
 ///
 /// WGSL's atomics are relaxed. While a kernel stays on, no end of a submission orders what it and
 /// the host write: a lane that sees PUBLISHED must see the slot behind it, and the host that sees
@@ -54,34 +58,41 @@ fn order_atomics(words: &mut Vec<u32>) {
     let first_id = words[BOUND];
     let [acquire, release, both] = [first_id, first_id + 1, first_id + 2];
     let (mut u32_type, mut first_function) = (0, 0);
-    let (mut poll, mut is_poll) = (0, false);
-    let mut ordered = HashSet::new();
+    let (mut poll, mut count, mut function) = (0, 0, 0);
+    let mut bindings = HashMap::new();
     let mut at = HEADER_WORDS;
     while at < words.len() {
         let (length, opcode) = ((words[at] >> 16).max(1) as usize, words[at] & 0xFFFF);
         let instruction = &mut words[at..at + length];
-        let bindings = [binding::RING, binding::IO_QUEUE];
+        let binding = |id| bindings.get(id).copied();
+        let is_ordered = |id| matches!(binding(id), Some(binding::RING | binding::IO_QUEUE));
         match (opcode, &*instruction) {
-            (OP_DECORATE, [_, id, DECORATION_BINDING, binding]) if bindings.contains(binding) => {
-                ordered.insert(*id);
+            (OP_DECORATE, [_, id, DECORATION_BINDING, binding]) => {
+                bindings.insert(*id, *binding);
             }
-            // A pointer into such a buffer is one too.
-            (OP_ACCESS_CHAIN, [_, _, id, base, ..]) if ordered.contains(base) => {
-                ordered.insert(*id);
+            // A pointer into a buffer is one too.
+            (OP_ACCESS_CHAIN, [_, _, id, base, ..]) => {
+                if let Some(binding) = binding(base) {
+                    bindings.insert(*id, binding);
+                }
             }
             (OP_TYPE_INT, [_, id, 32, 0]) => u32_type = *id,
             (OP_NAME, [_, id, name @ ..]) if is_named(name, POLL) => poll = *id,
+            (OP_NAME, [_, id, name @ ..]) if is_named(name, COUNT) => count = *id,
             (OP_FUNCTION, [_, _, id, ..]) => {
-                is_poll = *id == poll;
+                function = *id;
                 if first_function == 0 {
                     first_function = at;
                 }
             }
-            (OP_ATOMIC_LOAD, [_, _, _, id, ..]) if ordered.contains(id) && !is_poll => {
+            (OP_ATOMIC_LOAD, [_, _, _, id, ..]) if is_ordered(id) && function != poll => {
                 instruction[5] = acquire;
             }
-            (OP_ATOMIC_STORE, [_, id, ..]) if ordered.contains(id) => instruction[3] = release,
-            (OP_ATOMIC_COMPARE_EXCHANGE, [_, _, _, id, ..]) if ordered.contains(id) => {
+            (OP_ATOMIC_STORE, [_, id, ..]) if is_ordered(id) => instruction[3] = release,
+            (OP_ATOMIC_I_ADD, _) if function == count => instruction[5] = release,
+            (OP_ATOMIC_COMPARE_EXCHANGE, [_, _, _, id, ..])
+                if binding(id) == Some(binding::IO_QUEUE) =>
+            {
                 instruction[5..7].copy_from_slice(&[both, acquire]);
             }
             _ => {}
@@ -131,26 +142,30 @@ const OP_DECORATE: u32 = 71;
 const OP_ATOMIC_LOAD: u32 = 227;
 const OP_ATOMIC_STORE: u32 = 228;
 const OP_ATOMIC_COMPARE_EXCHANGE: u32 = 230;
+const OP_ATOMIC_I_ADD: u32 = 234;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::{BTreeSet, HashMap};
 
-    /// The memory semantics of atomic loads, stores and compare-exchanges (equal, unequal) of the
-    /// ring and the IO queue, and those of all others together.
-    fn semantics(entry: &str) -> ([Vec<u32>; 4], BTreeSet<u32>) {
+    /// An atomic: what it does, to which buffer, and its memory semantics.
+    type Atomic = (u32, u32, Vec<u32>);
+
+    fn atomics(entry: &str) -> Vec<Atomic> {
         let kernel = Kernel::builder().build().unwrap();
         let words = compile(&kernel, entry).unwrap();
-        let (mut constants, mut bases) = (HashMap::new(), HashMap::new());
-        let (mut shared, mut others) = (<[Vec<u32>; 4]>::default(), BTreeSet::new());
+        let (mut constants, mut bases, mut atomics) = (HashMap::new(), HashMap::new(), Vec::new());
         let mut at = HEADER_WORDS;
         while at < words.len() {
             let length = (words[at] >> 16) as usize;
-            let operands = &words[at + 1..at + length];
-            // (kind, pointer, semantics) of an atomic.
-            let mut atomics = Vec::new();
-            match words[at] & 0xFFFF {
+            let (opcode, operands) = (words[at] & 0xFFFF, &words[at + 1..at + length]);
+            let (pointer, semantics) = match opcode {
+                OP_ATOMIC_STORE => (0, 2..3),
+                OP_ATOMIC_COMPARE_EXCHANGE => (2, 4..6),
+                OP_ATOMIC_LOAD | OP_ATOMIC_I_ADD => (2, 4..5),
+                _ => (0, 0..0),
+            };
+            match opcode {
                 OP_CONSTANT => drop(constants.insert(operands[1], operands[2])),
                 OP_DECORATE if operands[1] == DECORATION_BINDING => {
                     bases.insert(operands[0], operands[2]);
@@ -160,48 +175,50 @@ mod tests {
                         bases.insert(operands[1], binding);
                     }
                 }
-                OP_ATOMIC_LOAD => atomics.push((0, operands[2], operands[4])),
-                OP_ATOMIC_STORE => atomics.push((1, operands[0], operands[2])),
-                OP_ATOMIC_COMPARE_EXCHANGE => {
-                    atomics.push((2, operands[2], operands[4]));
-                    atomics.push((3, operands[2], operands[5]));
-                }
                 _ => {}
             }
-            for (kind, pointer, semantics) in atomics {
-                match bases.get(&pointer) {
-                    Some(&(binding::RING | binding::IO_QUEUE)) => {
-                        shared[kind].push(constants[&semantics]);
-                    }
-                    _ => drop(others.insert(constants[&semantics])),
-                }
+            if !semantics.is_empty() {
+                let semantics = operands[semantics].iter().map(|id| constants[id]).collect();
+                // A variable of the workgroup has no binding.
+                let binding = bases.get(&operands[pointer]).copied().unwrap_or(u32::MAX);
+                atomics.push((opcode, binding, semantics));
             }
             at += length;
         }
-        (shared, others)
+        atomics
     }
 
     #[test]
-    fn statuses_of_a_kernel_that_stays_acquire_and_release_but_when_it_polls() {
+    fn what_says_that_other_words_may_be_read_is_ordered_in_a_kernel_that_stays() {
         for entry in [Kernel::PERSIST, Kernel::PERSIST_NARROW] {
-            let ([mut loads, stores, equal, unequal], others) = semantics(entry);
-            loads.sort_unstable();
-            assert_eq!((loads[0], loads[1]), (0, 0x42), "{entry}: one relaxed load, the first");
-            let all =
-                |semantics: &[u32], expected| semantics.iter().all(|&found| found == expected);
-            assert!(all(&loads[1..], 0x42), "{entry}: {loads:x?}");
-            assert!(!stores.is_empty() && all(&stores, 0x44), "{entry}: {stores:x?}");
-            assert!(!equal.is_empty() && all(&equal, 0x48), "{entry}: {equal:x?}");
-            assert!(all(&unequal, 0x42), "{entry}: {unequal:x?}");
-            assert_eq!(others, BTreeSet::from([0]), "{entry}");
+            let mut found = HashMap::<_, usize>::new();
+            for (opcode, binding, semantics) in atomics(entry) {
+                let shared = matches!(binding, binding::RING | binding::IO_QUEUE);
+                let expected: &[&[u32]] = match (opcode, binding) {
+                    (OP_ATOMIC_LOAD, binding::RING) => &[&[0], &[0x42]],
+                    (OP_ATOMIC_LOAD, _) if shared => &[&[0x42]],
+                    (OP_ATOMIC_STORE, _) if shared => &[&[0x44]],
+                    (OP_ATOMIC_COMPARE_EXCHANGE, binding::IO_QUEUE) => &[&[0x48, 0x42]],
+                    (OP_ATOMIC_COMPARE_EXCHANGE, _) => &[&[0, 0]],
+                    (OP_ATOMIC_I_ADD, binding::CONTROL) => &[&[0], &[0x44]],
+                    _ => &[&[0]],
+                };
+                assert!(expected.contains(&&semantics[..]), "{entry}: {opcode} {semantics:x?}");
+                *found.entry((opcode, binding, semantics)).or_default() += 1;
+            }
+            let count = |opcode, binding, semantics: &[u32]| {
+                found.get(&(opcode, binding, semantics.to_vec())).copied().unwrap_or(0)
+            };
+            assert_eq!(count(OP_ATOMIC_LOAD, binding::RING, &[0]), 1, "{entry}: the poll");
+            assert!(count(OP_ATOMIC_LOAD, binding::RING, &[0x42]) > 1, "{entry}");
+            assert!(count(OP_ATOMIC_STORE, binding::RING, &[0x44]) > 0, "{entry}");
+            assert_eq!(count(OP_ATOMIC_I_ADD, binding::CONTROL, &[0x44]), 1, "{entry}: the count");
         }
     }
 
     #[test]
     fn atomics_of_a_drain_are_relaxed() {
-        let (shared, others) = semantics(Kernel::DRAIN);
-        let relaxed = |semantics: &Vec<u32>| semantics.iter().all(|&found| found == 0);
-        assert!(shared.iter().all(relaxed), "{shared:x?}");
-        assert_eq!(others, BTreeSet::from([0]));
+        let is_relaxed = |(_, _, semantics): &Atomic| semantics.iter().all(|&found| found == 0);
+        assert!(atomics(Kernel::DRAIN).iter().all(is_relaxed));
     }
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(200);
 /// Fences, where there are no timeline semaphores: submissions that may be pending at once.
 const FENCES: usize = 64;
+/// How long a submission waits for the one of [`FENCES`] before it.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a wait for a fence sleeps between two looks.
 const FENCE_SLEEP: Duration = Duration::from_micros(20);
 
@@ -20,6 +22,8 @@ pub(crate) struct Timeline {
     ends: Ends,
     /// Written by whoever holds the queue.
     submitted: AtomicU64,
+    /// The last submission that a fence was seen to have ended.
+    ended: AtomicU64,
 }
 
 /// How the end of a submission is known.
@@ -36,7 +40,8 @@ impl Timeline {
             true => Ends::Semaphore(new_semaphore(device)?),
             false => Ends::Fences(Mutex::new(Vec::with_capacity(FENCES))),
         };
-        let timeline = Self { device: Arc::clone(device), ends, submitted: AtomicU64::new(0) };
+        let [submitted, ended] = [0, 0].map(AtomicU64::new);
+        let timeline = Self { device: Arc::clone(device), ends, submitted, ended };
         if let Ends::Fences(fences) = &timeline.ends {
             // What was made of them is destroyed whatever fails.
             let mut fences = lock(fences);
@@ -67,7 +72,7 @@ impl Timeline {
             }
             Ends::Fences(fences) => {
                 if number > FENCES as u64 {
-                    self.wait(number - FENCES as u64, Duration::MAX)?;
+                    self.wait(number - FENCES as u64, FENCE_TIMEOUT)?;
                 }
                 // Nobody looks at the fence until it is the new submission's.
                 held = lock(fences);
@@ -97,12 +102,17 @@ impl Timeline {
             }
             Ends::Fences(fences) => {
                 let fences = lock(fences);
-                if number == 0 || number + FENCES as u64 <= self.submitted() {
+                // Its fence may be another submission's by now, or one's that was refused.
+                if number <= self.ended.load(Ordering::Acquire) {
                     return Ok(true);
                 }
                 // SAFETY: the fence is alive, and nobody else has it while the lock is held.
-                unsafe { raw.get_fence_status(fences[number as usize % FENCES]) }
-                    .map_err(failed("vkGetFenceStatus"))
+                let ended = unsafe { raw.get_fence_status(fences[number as usize % FENCES]) };
+                let ended = ended.map_err(failed("vkGetFenceStatus"))?;
+                if ended {
+                    self.ended.fetch_max(number, Ordering::AcqRel);
+                }
+                Ok(ended)
             }
         }
     }

@@ -6,7 +6,7 @@ use super::stay::Stay;
 use crate::backend::plan::Plan;
 use crate::backend::staging::{STAGING_WORDS, Staging};
 use crate::backend::{
-    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Options, Resident, Submission,
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
     WARM_UP_TIMEOUT,
 };
 use crate::gpu::{Gpu, Needs};
@@ -44,7 +44,7 @@ pub(super) struct Row {
 }
 
 /// What a row's buffers need of a GPU.
-pub(super) fn needs(options: &Options) -> Needs {
+pub(super) fn needs(options: &RowOptions) -> Needs {
     let row_words = Buffer::ALL.into_iter().map(|buffer| options.geometry.words(buffer));
     let largest = row_words.fold(options.workspace_words, usize::max) as u64 * 4;
     Needs { largest_binding: largest, largest_buffer: largest }
@@ -52,13 +52,19 @@ pub(super) fn needs(options: &Options) -> Needs {
 
 impl Row {
     /// Creates everything that the row will ever need.
-    pub(super) fn open(mapped: Arc<Mapped>, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn open(mapped: Arc<Mapped>, options: &RowOptions) -> Result<Self, OpenError> {
         let (gpu, device, geometry) = (&mapped.gpu, &mapped.device, options.geometry);
         gpu.check_limits(needs(options))?;
         let ends_loops = gpu.ends_loops();
         let buffers = match options.storage {
-            Some(storage) => Allocation::of_host(device, storage.all(), &Storage::ranges(geometry))
-                .map_err(|error| OpenError::NotMapped { reason: error.to_string() })?,
+            Some(storage) => {
+                let buffers =
+                    Allocation::of_host(device, storage.all(), &Storage::ranges(geometry));
+                buffers.map_err(|error| match error.is_lost() {
+                    true => error.into(),
+                    false => OpenError::NotMapped { reason: error.to_string() },
+                })?
+            }
             None => {
                 let placement = match (options.memory_type, mapped.slice) {
                     (Some(index), _) => device
@@ -97,8 +103,8 @@ impl Row {
             staging = Some(Staging::new(gpu.device(), STAGING_WORDS.min(workspace_words)));
             let mut encoder = gpu.encoder();
             encoder.clear_buffer(&workspace_import, 0, None);
-            let zeroed = gpu.start([encoder.finish()]);
-            gpu.wait(zeroed, WARM_UP_TIMEOUT)?;
+            // Ahead of whatever uses it.
+            gpu.start([encoder.finish()]);
         }
         gpu.check()?;
         let (row, others) = (buffers[Buffer::Ring as usize].flags(), workspace.flags());
@@ -129,9 +135,12 @@ impl Row {
         Ok(row)
     }
 
-    /// Runs every pipeline over no entries: drivers compile when a pipeline first runs, and the
-    /// first drain has a timeout.
+    /// Has the device's first row run every pipeline over no entries: drivers compile when a
+    /// pipeline first runs, and the first drain has a timeout.
     fn warm_up(&mut self) -> Result<(), BackendError> {
+        if self.mapped.is_warm.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let flight = &mut self.flights[0];
         let number = self.mapped.timeline.submit(&[flight.idle_commands()])?;
         flight.submission = Submission::Timeline(number);
@@ -221,6 +230,9 @@ impl Resident for Row {
 
     fn stop(&mut self) -> Result<Slices, PersistError> {
         let stay = self.stay.as_mut().map_err(|reason| reason.clone())?;
+        if !stay.is_running() {
+            return Err(PersistError::Stopped);
+        }
         let control = self.host.words(Buffer::Control);
         let shutdown = &control[control::word::SHUTDOWN];
         // A job may have shut the row down before.

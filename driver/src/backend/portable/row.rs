@@ -5,7 +5,7 @@ use super::{Portable, RUNS};
 use crate::backend::plan::Plan;
 use crate::backend::staging::STAGING_WORDS;
 use crate::backend::{
-    BackendError, BackendInfo, Batch, Cost, Drain, Options, Resident, Submission,
+    BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
 };
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::HostRow;
@@ -29,14 +29,14 @@ pub(super) struct Row {
 const WORKSPACE: usize = Buffer::ALL.len();
 
 /// Words that go up and come back at most.
-fn copied_words(options: &Options) -> [usize; 2] {
+fn copied_words(options: &RowOptions) -> [usize; 2] {
     let geometry = options.geometry;
     let row: usize = Buffer::ALL.iter().map(|&buffer| geometry.words(buffer)).sum();
     [row + geometry.slots() as usize + PARAMS_WORDS, row.max(STAGING_WORDS)]
 }
 
 /// What a row's buffers need of a GPU.
-pub(super) fn needs(options: &Options) -> Needs {
+pub(super) fn needs(options: &RowOptions) -> Needs {
     let bound = Buffer::ALL.into_iter().map(|buffer| options.geometry.words(buffer));
     let largest_binding = bound.fold(options.workspace_words, usize::max);
     let largest_buffer = copied_words(options).into_iter().fold(largest_binding, usize::max);
@@ -47,7 +47,7 @@ pub(super) fn needs(options: &Options) -> Needs {
 
 impl Row {
     /// Creates everything that the row will ever need.
-    pub(super) fn open(portable: Arc<Portable>, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn open(portable: Arc<Portable>, options: &RowOptions) -> Result<Self, OpenError> {
         let (gpu, geometry) = (&portable.gpu, options.geometry);
         gpu.check_limits(needs(options))?;
         let resident = wgpu::BufferUsages::STORAGE
