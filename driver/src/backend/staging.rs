@@ -4,10 +4,13 @@ use super::BackendError;
 use crate::gpu::Gpu;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Words that a staging buffer for any length has.
 pub(crate) const STAGING_WORDS: usize = 1 << 16;
+
+/// How long the answer of a mapping may take after the wait for it.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A mapping of a buffer that has been asked for.
 pub(super) struct Mapping(Arc<OnceLock<Mapped>>);
@@ -31,12 +34,17 @@ impl Mapping {
         self.0.get().is_some()
     }
 
-    /// Whether the bytes are mapped. All else counts as a loss of the device.
+    /// Whether the bytes are mapped, after a wait. All else counts as a loss of the device.
     pub(super) fn check(&self, gpu: &Gpu) -> Result<(), BackendError> {
-        match self.0.get() {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(gpu.lose(error.to_string())),
-            None => Err(gpu.lose("a buffer was not mapped".to_owned())),
+        let start = Instant::now();
+        loop {
+            match self.0.get() {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error)) => return Err(gpu.lose(error.to_string())),
+                // Another thread, which waits for a row of its own, is about to say.
+                None if start.elapsed() < ANSWER => std::thread::yield_now(),
+                None => return Err(gpu.lose("a buffer was not mapped".to_owned())),
+            }
         }
     }
 }
