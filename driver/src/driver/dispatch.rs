@@ -19,7 +19,7 @@ impl Driver {
     /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
     /// forgotten, and the host's row is as before. When the device was lost, the drain may have
     /// run, in part or wholly; when it refused, nothing has. With
-    /// [`recovery`](DriverBuilder::recovery) a loss is an error only if the new device is lost too,
+    /// [`recovery`](crate::DriverBuilder::recovery) a loss is an error only if the new device is lost too,
     /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if
     /// for the first time.
     pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
