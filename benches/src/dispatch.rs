@@ -14,7 +14,7 @@ mod vyre {
     }
 }
 
-use crate::harness::{Case, Side, side};
+use crate::harness::{Case, Side, lazily, side};
 use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::ring::WorkItem;
@@ -44,22 +44,28 @@ pub fn cases() -> Vec<Case> {
         peer: Some(peer),
     };
     let of_jobs = |jobs: u32| {
-        let (adds, fused) = (Work::adds(jobs), Work::fused(jobs));
-        let ours = |work: &Work, choice| slipring(work, jobs, choice);
+        let ours =
+            |work: fn(u32) -> Work, choice| lazily(move || slipring(&work(jobs), jobs, choice));
         let mapped = |work| ours(work, BackendChoice::Mapped);
-        let safe = |work| ("safe wgpu", run(jobs, safe::Safe::open(work)));
-        let floor = |work| ("raw floor", run(jobs, raw::Raw::open(work)));
+        let safe = |work: fn(u32) -> Work| {
+            ("safe wgpu", lazily(move || run(jobs, safe::Safe::open(&work(jobs)))))
+        };
+        let floor = |work: fn(u32) -> Work| {
+            ("raw floor", lazily(move || run(jobs, raw::Raw::open(&work(jobs)))))
+        };
+        let [adds, fused] = [Work::adds, Work::fused as fn(u32) -> Work];
+        let recovering = lazily(move || recovering(&Work::adds(jobs)));
         [
-            case(jobs, "mapped; raw floor", mapped(&adds), floor(&adds)),
-            case(jobs, "mapped; safe wgpu", mapped(&adds), safe(&adds)),
-            case(jobs, "fused, mapped; raw floor", mapped(&fused), floor(&fused)),
-            case(jobs, "fused, mapped; safe wgpu", mapped(&fused), safe(&fused)),
-            case(jobs, "mapped, recovering; mapped", recovering(&adds), ("mapped", mapped(&adds))),
-            case(jobs, "portable; safe wgpu", ours(&adds, BackendChoice::Portable), safe(&adds)),
+            case(jobs, "mapped; raw floor", mapped(adds), floor(adds)),
+            case(jobs, "mapped; safe wgpu", mapped(adds), safe(adds)),
+            case(jobs, "fused, mapped; raw floor", mapped(fused), floor(fused)),
+            case(jobs, "fused, mapped; safe wgpu", mapped(fused), safe(fused)),
+            case(jobs, "mapped, recovering; mapped", recovering, ("mapped", mapped(adds))),
+            case(jobs, "portable; safe wgpu", ours(adds, BackendChoice::Portable), safe(adds)),
         ]
     };
     let beside_vyre = |(jobs, readback, peer)| {
-        let ours = slipring(&Work::adds(jobs), jobs, BackendChoice::Mapped);
+        let ours = lazily(move || slipring(&Work::adds(jobs), jobs, BackendChoice::Mapped));
         case(jobs, &format!("mapped; vyre, {readback}"), ours, (vyre::NAME, peer))
     };
     let vyre = vyre::sides(&JOBS).into_iter().map(beside_vyre);

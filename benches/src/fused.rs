@@ -2,7 +2,7 @@
 //! the time to open a driver.
 
 use crate::dispatch::turns;
-use crate::harness::{Case, Side, side};
+use crate::harness::{Case, Side, lazily, side};
 use slipring_core::layout::Geometry;
 use slipring_core::ring::WorkItem;
 use slipring_driver::{BackendChoice, Driver, Handler, Kernel};
@@ -21,8 +21,8 @@ pub fn cases() -> Vec<Case> {
         unit,
         units,
         calls: 1,
-        ours: side(true, rounds),
-        peer: Some(("ordinary kernel", side(false, rounds))),
+        ours: lazily(move || side(true, rounds)),
+        peer: Some(("ordinary kernel", lazily(move || side(false, rounds)))),
     };
     vec![
         case("1024 small jobs; ordinary kernel", ("us/turn", 1000), drains, 0),

@@ -1,7 +1,7 @@
 //! 64 jobs in rings of many sizes: cost follows the jobs, not the ring.
 
 use crate::dispatch::{Work, slipring};
-use crate::harness::Case;
+use crate::harness::{Case, lazily};
 use slipring_driver::BackendChoice;
 
 const JOBS: u32 = 64;
@@ -14,7 +14,7 @@ pub fn cases() -> Vec<Case> {
         unit: "us/turn",
         units: 1000,
         calls: 1,
-        ours: slipring(&Work::adds(JOBS), slots, choice),
+        ours: lazily(move || slipring(&Work::adds(JOBS), slots, choice)),
         peer: None,
     };
     backends.into_iter().flat_map(|backend| RINGS.map(|slots| case(slots, backend))).collect()

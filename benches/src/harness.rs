@@ -63,6 +63,31 @@ pub fn side<S: 'static>(
     Box::new(Parts { state, prepare, run })
 }
 
+/// A side that is opened when it is first prepared, in the warm-up: what is open beside it on a GPU
+/// slows it down.
+struct Lazy<F> {
+    open: Option<F>,
+    side: Option<Box<dyn Side>>,
+}
+
+impl<F: FnOnce() -> Box<dyn Side>> Side for Lazy<F> {
+    fn prepare(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.side = Some(open());
+        }
+        self.side.iter_mut().for_each(|side| side.prepare());
+    }
+
+    fn run(&mut self) {
+        self.side.iter_mut().for_each(|side| side.run());
+    }
+}
+
+/// A side that is opened when its case comes.
+pub fn lazily(open: impl FnOnce() -> Box<dyn Side> + 'static) -> Box<dyn Side> {
+    Box::new(Lazy { open: Some(open), side: None })
+}
+
 /// One line of results.
 pub struct Case {
     pub name: &'static str,

@@ -1,7 +1,7 @@
 //! Why there is a ring: 1024 small jobs as one drain, beside a dispatch and a submission each.
 
 use crate::dispatch::{Work, slipring, wgpu_device, wgpu_pipeline};
-use crate::harness::{Case, Side, side};
+use crate::harness::{Case, Side, lazily, side};
 use slipring_driver::BackendChoice;
 
 const JOBS: u32 = 1024;
@@ -12,12 +12,12 @@ pub fn cases() -> Vec<Case> {
         unit: "us/turn",
         units: 1000,
         calls: 1,
-        ours: slipring(&Work::adds(JOBS), JOBS, BackendChoice::Mapped),
+        ours: lazily(|| slipring(&Work::adds(JOBS), JOBS, BackendChoice::Mapped)),
         peer: Some(peer),
     };
     vec![
-        case("1024 jobs; 1024 dispatches", ("one encoder", one_by_one(true))),
-        case("1024 jobs; 1024 submissions", ("an encoder each", one_by_one(false))),
+        case("1024 jobs; 1024 dispatches", ("one encoder", lazily(|| one_by_one(true)))),
+        case("1024 jobs; 1024 submissions", ("an encoder each", lazily(|| one_by_one(false)))),
     ]
 }
 

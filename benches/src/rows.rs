@@ -1,7 +1,7 @@
 //! Rows of a few jobs each: all in one submission, beside a dispatch a row.
 
 use crate::dispatch::{Work, builder};
-use crate::harness::{Case, Side, side};
+use crate::harness::{Case, Side, lazily, side};
 use slipring_core::slot::Priority;
 use slipring_driver::{BackendChoice, Driver, Readback, RowResults, dispatch_rows};
 
@@ -15,8 +15,8 @@ pub fn cases() -> Vec<Case> {
         unit: "us/turn",
         units: 1000,
         calls: 1,
-        ours: turns(together),
-        peer: Some(("a dispatch a row", turns(one_by_one))),
+        ours: lazily(|| turns(together)),
+        peer: Some(("a dispatch a row", lazily(|| turns(one_by_one)))),
     }]
 }
 

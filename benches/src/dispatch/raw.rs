@@ -9,8 +9,12 @@ use slipring_driver::Kernel;
 use slipring_driver::kernel::binding;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// How something that was made is destroyed.
+type Destroy = Box<dyn FnOnce(&ash::Device)>;
+
 pub struct Raw {
-    _wgpu: (wgpu::Device, wgpu::Queue),
+    /// In the order in which things were made.
+    made: Vec<Destroy>,
     device: ash::Device,
     queue: vk::Queue,
     commands: vk::CommandBuffer,
@@ -19,10 +23,11 @@ pub struct Raw {
     geometry: Geometry,
     memory: Vec<(*mut AtomicU32, usize)>,
     items: Vec<slipring_core::ring::WorkItem>,
+    _wgpu: (wgpu::Device, wgpu::Queue),
 }
 
 impl Raw {
-    /// Everything made once; never freed, as the bench ends with the process.
+    /// Everything made once.
     pub fn open(work: &Work) -> Self {
         let (wgpu_device, wgpu_queue) = super::wgpu_device();
         let (jobs, geometry) = (work.jobs(), work.geometry());
@@ -35,8 +40,9 @@ impl Raw {
         };
         let words = Buffer::ALL.map(|buffer| geometry.words(buffer));
         let lengths = [words[0], words[1], words[2], words[3], 1, jobs as usize, 64];
-        // SAFETY: every handle is made here, of one device, used by one thread, and never freed;
-        // each mapping has the length that is kept beside it.
+        let mut made = Vec::<Destroy>::new();
+        // SAFETY: every handle is made here, of one device, used by one thread, and destroyed in
+        // `drop`; each mapping has the length that is kept beside it.
         unsafe {
             let mut memory = Vec::new();
             let mut buffers = Vec::new();
@@ -45,17 +51,22 @@ impl Raw {
                     binding::RUN => vk::BufferUsageFlags::UNIFORM_BUFFER,
                     _ => vk::BufferUsageFlags::STORAGE_BUFFER,
                 };
-                let (buffer, mapping) = mapped(&device, &types, words, usage);
+                let (buffer, mapping) = mapped(&device, &types, words, usage, &mut made);
                 memory.push((mapping, words));
                 buffers.push((buffer, words as u64 * 4));
             }
-            let (pipeline, layout, set) = pipeline(&device, &work.kernel, &buffers);
-            let commands = record(&device, family, pipeline, layout, set, jobs.div_ceil(64));
+            let (pipeline, layout, set) = pipeline(&device, &work.kernel, &buffers, &mut made);
+            let commands =
+                record(&device, family, (pipeline, layout, set), jobs.div_ceil(64), &mut made);
             let mut kind =
                 vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
             let description = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
             let semaphore = device.create_semaphore(&description, None).expect("a semaphore");
+            made.push(Box::new(move |device: &ash::Device| {
+                device.destroy_semaphore(semaphore, None);
+            }));
             let raw = Self {
+                made,
                 _wgpu: (wgpu_device, wgpu_queue),
                 device,
                 queue,
@@ -112,6 +123,13 @@ impl Turn for Raw {
     }
 }
 
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // The commands of the last turn have ended.
+        self.made.drain(..).rev().for_each(|destroy| destroy(&self.device));
+    }
+}
+
 /// # Safety
 /// The device is alive.
 unsafe fn mapped(
@@ -119,6 +137,7 @@ unsafe fn mapped(
     types: &vk::PhysicalDeviceMemoryProperties,
     words: usize,
     usage: vk::BufferUsageFlags,
+    made: &mut Vec<Destroy>,
 ) -> (vk::Buffer, *mut AtomicU32) {
     use vk::MemoryPropertyFlags as Flags;
     let description = vk::BufferCreateInfo::default().size(words as u64 * 4).usage(usage);
@@ -142,6 +161,10 @@ unsafe fn mapped(
         let mapping = device.map_memory(memory, 0, vk::WHOLE_SIZE, flags).expect("a mapping");
         let mapping: *mut AtomicU32 = mapping.cast();
         mapping.write_bytes(0, words);
+        made.push(Box::new(move |device| {
+            device.destroy_buffer(buffer, None);
+            device.free_memory(memory, None);
+        }));
         (buffer, mapping)
     }
 }
@@ -152,6 +175,7 @@ unsafe fn pipeline(
     device: &ash::Device,
     kernel: &Kernel,
     buffers: &[(vk::Buffer, u64)],
+    made: &mut Vec<Destroy>,
 ) -> (vk::Pipeline, vk::PipelineLayout, vk::DescriptorSet) {
     let kind = |binding| match binding {
         binding::RUN => vk::DescriptorType::UNIFORM_BUFFER,
@@ -200,7 +224,15 @@ unsafe fn pipeline(
         let description = vk::ComputePipelineCreateInfo::default().layout(layout).stage(stage);
         let cache = vk::PipelineCache::null();
         let pipelines = device.create_compute_pipelines(cache, &[description], None);
-        (pipelines.expect("a pipeline")[0], layout, set)
+        let pipeline = pipelines.expect("a pipeline")[0];
+        made.push(Box::new(move |device| {
+            device.destroy_pipeline(pipeline, None);
+            device.destroy_shader_module(module, None);
+            device.destroy_descriptor_pool(pool, None);
+            device.destroy_pipeline_layout(layout, None);
+            device.destroy_descriptor_set_layout(set_layouts[0], None);
+        }));
+        (pipeline, layout, set)
     }
 }
 
@@ -209,10 +241,9 @@ unsafe fn pipeline(
 unsafe fn record(
     device: &ash::Device,
     family: u32,
-    pipeline: vk::Pipeline,
-    layout: vk::PipelineLayout,
-    set: vk::DescriptorSet,
+    (pipeline, layout, set): (vk::Pipeline, vk::PipelineLayout, vk::DescriptorSet),
     groups: u32,
+    made: &mut Vec<Destroy>,
 ) -> vk::CommandBuffer {
     use vk::AccessFlags as Access;
     use vk::PipelineStageFlags as Stage;
@@ -243,6 +274,7 @@ unsafe fn record(
         device.cmd_dispatch(commands, groups, 1, 1);
         barrier(shader, Access::SHADER_WRITE, host, Access::HOST_READ);
         device.end_command_buffer(commands).expect("an end");
+        made.push(Box::new(move |device| device.destroy_command_pool(pool, None)));
         commands
     }
 }
