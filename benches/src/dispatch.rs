@@ -41,32 +41,33 @@ pub fn cases() -> Vec<Case> {
         units: 1000,
         calls: 1,
         ours,
-        peer: Some(peer),
+        peer,
     };
     let of_jobs = |jobs: u32| {
         let ours =
             |work: fn(u32) -> Work, choice| lazily(move || slipring(&work(jobs), jobs, choice));
         let mapped = |work| ours(work, BackendChoice::Mapped);
         let safe = |work: fn(u32) -> Work| {
-            ("safe wgpu", lazily(move || run(jobs, safe::Safe::open(&work(jobs)))))
+            Some(("safe wgpu", lazily(move || run(jobs, safe::Safe::open(&work(jobs))))))
         };
         let floor = |work: fn(u32) -> Work| {
-            ("raw floor", lazily(move || run(jobs, raw::Raw::open(&work(jobs)))))
+            Some(("raw floor", lazily(move || run(jobs, raw::Raw::open(&work(jobs))))))
         };
         let [adds, fused] = [Work::adds, Work::fused as fn(u32) -> Work];
         let recovering = lazily(move || recovering(&Work::adds(jobs)));
         [
+            case(jobs, "mapped, alone", mapped(adds), None),
             case(jobs, "mapped; raw floor", mapped(adds), floor(adds)),
             case(jobs, "mapped; safe wgpu", mapped(adds), safe(adds)),
             case(jobs, "fused, mapped; raw floor", mapped(fused), floor(fused)),
             case(jobs, "fused, mapped; safe wgpu", mapped(fused), safe(fused)),
-            case(jobs, "mapped, recovering; mapped", recovering, ("mapped", mapped(adds))),
+            case(jobs, "mapped, recovering; mapped", recovering, Some(("mapped", mapped(adds)))),
             case(jobs, "portable; safe wgpu", ours(adds, BackendChoice::Portable), safe(adds)),
         ]
     };
     let beside_vyre = |(jobs, readback, peer)| {
         let ours = lazily(move || slipring(&Work::adds(jobs), jobs, BackendChoice::Mapped));
-        case(jobs, &format!("mapped; vyre, {readback}"), ours, (vyre::NAME, peer))
+        case(jobs, &format!("mapped; vyre, {readback}"), ours, Some((vyre::NAME, peer)))
     };
     let vyre = vyre::sides(&JOBS).into_iter().map(beside_vyre);
     JOBS.into_iter().flat_map(of_jobs).chain(vyre).collect()

@@ -146,11 +146,12 @@ impl Samples {
     }
 }
 
-/// Measures and prints the cases one after the other.
+/// Measures and prints the cases whose name has `only` in it, one after the other.
 ///
 /// # Errors
 /// Those of writing to stdout.
-pub fn run(bench: &str, cases: Vec<Case>, format: Format) -> io::Result<()> {
+pub fn run(bench: &str, mut cases: Vec<Case>, (format, only): (Format, &str)) -> io::Result<()> {
+    cases.retain(|case| case.name.contains(only));
     if cases.iter().all(|case| case.peer.is_none()) {
         eprintln!("{bench}: ours alone; add --features peers to measure a peer in the same run");
     }

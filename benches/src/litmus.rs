@@ -11,9 +11,7 @@ use slipring_driver::{BackendChoice, Driver, OpenError};
 use std::io::{self, Write};
 use stress::{Findings, GEOMETRY};
 
-const JOBS: u32 = 1_000_000;
-/// Where a CPU plays the GPU.
-const CPU_JOBS: u32 = 200_000;
+const JOBS: u32 = 200_000;
 /// The most memory types that a Vulkan device has.
 const TYPES: u32 = 32;
 
@@ -26,11 +24,10 @@ static STORAGE: Pages<{ words_for(GEOMETRY) }> = Pages::new();
 pub fn run(format: Format) -> io::Result<bool> {
     let builder = Driver::builder(stress::kernel(), GEOMETRY).persistent(DEFAULT_SLICE);
     let first = builder.backend(BackendChoice::Mapped).open().expect("a GPU");
-    let jobs = if first.backend().is_cpu { CPU_JOBS } else { JOBS };
     if format == Format::Table {
         writeln!(io::stdout(), "{}: {}", first.backend().adapter, first.backend().reason)?;
     }
-    let row = || stress::row(first.another_row(GEOMETRY), jobs);
+    let row = || stress::row(first.another_row(GEOMETRY), JOBS);
     let types = (0..TYPES).map(|index| (format!("type {index}"), row().memory_type(index)));
     let imported = ("imported".to_owned(), row().storage(STORAGE.words()));
     let mut holds = true;
@@ -39,16 +36,18 @@ pub fn run(format: Format) -> io::Result<bool> {
             Ok(driver) => driver,
             Err(OpenError::NotMapped { reason }) if reason.starts_with("there is no") => continue,
             Err(error) => {
-                write(format, [&memory, "none", ""], jobs, &Err(error.into()))?;
+                write(format, [&memory, "none", ""], JOBS, &Err(error.into()))?;
                 continue;
             }
         };
         let reason = driver.backend().reason.clone();
         let flags = reason.split("row in ").nth(1).and_then(|row| row.split(',').next());
-        let drains = stress::drains(&mut driver, jobs);
-        let stays = stress::stays(&mut driver, jobs);
-        for (mode, findings) in [("drains", drains), ("stays", stays)] {
-            write(format, [&memory, mode, flags.unwrap_or_default()], jobs, &findings)?;
+        for mode in ["drains", "stays"] {
+            let findings = match mode {
+                "drains" => stress::drains(&mut driver, JOBS),
+                _ => stress::stays(&mut driver, JOBS),
+            };
+            write(format, [&memory, mode, flags.unwrap_or_default()], JOBS, &findings)?;
             // Where no kernel can stay on, drains are what there is.
             holds &= findings
                 .map_or(mode == "stays", |(tally, _)| tally.iter().all(|(_, jobs)| *jobs == 0));
