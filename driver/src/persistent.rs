@@ -34,7 +34,7 @@ use slipring_core::publisher::{Batch, Fault, Outcome, PublisherError, Ticket, Wi
 use slipring_core::ring::{Job, WorkItem};
 use slipring_core::row::Row;
 use slipring_core::slot::Priority;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// How long a submission lasts, unless said otherwise.
@@ -241,7 +241,7 @@ impl Persistent<'_> {
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
         let Driver { publisher, device, .. } = &mut *self.driver;
         let ticket = publisher.publish(device.ring(), job)?;
-        self.finished = self.finished.wrapping_add(1);
+        self.published(1);
         Ok(ticket)
     }
 
@@ -257,7 +257,7 @@ impl Persistent<'_> {
     ) -> Result<Window, PublisherError> {
         let Driver { publisher, device, .. } = &mut *self.driver;
         let window = publisher.publish_items(device.ring(), tenant, priority, items)?;
-        self.finished = self.finished.wrapping_add(window.slots);
+        self.published(window.slots);
         Ok(window)
     }
 
@@ -275,8 +275,14 @@ impl Persistent<'_> {
     ) -> Result<Batch, PublisherError> {
         let Driver { publisher, device, .. } = &mut *self.driver;
         let batch = publisher.publish_batch(device.ring(), tenant, priority, items, tag)?;
-        self.finished = self.finished.wrapping_add(batch.window.slots);
+        self.published(batch.window.slots);
         Ok(batch)
+    }
+
+    /// Counts what was published, and has it leave the CPU: a GPU's own memory is write-combined.
+    fn published(&mut self, slots: u32) {
+        fence(Ordering::SeqCst);
+        self.finished = self.finished.wrapping_add(slots);
     }
 
     /// What became of a job by now. Reading a fault frees its slot.
