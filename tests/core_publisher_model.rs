@@ -107,6 +107,10 @@ impl Run {
         if asked == 0 {
             return None;
         }
+        let slots = range.len() as u32;
+        if asked > slots {
+            return Some(PublisherError::TooLong { priority, asked, slots });
+        }
         let (in_flight, quota) = (self.in_flight(tenant), self.quotas[tenant as usize]);
         if quota < 1_000_000 && in_flight + asked > quota {
             return Some(PublisherError::Quota { tenant, in_flight, asked, quota });
@@ -123,7 +127,6 @@ impl Run {
         let fenced = count(&|slot| {
             !self.is_unread_fault(slot) && !self.is_in_flight(slot) && self.is_fenced(slot)
         });
-        let slots = level.len() as u32;
         Some(PublisherError::Full { priority, asked, slots, in_flight, unread_faults, fenced })
     }
 

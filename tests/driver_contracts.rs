@@ -506,3 +506,32 @@ fn r2_reset_encodes_the_resident_row_anew() {
         assert_eq!(driver.dispatch(&Readback::none()).unwrap().done, 1);
     });
 }
+
+/// Whoever shares the workspace with passes of their own sees them in the order of the calls.
+#[test]
+fn the_workspace_is_what_passes_of_the_users_own_have_left() {
+    const WORDS: usize = 1 << 20;
+    let builder = Driver::builder(kernel(), geometry(4)).workspace_words(2 * WORDS);
+    on_gpu(builder, |driver| {
+        for round in 1..20 {
+            driver.write_workspace(0, &vec![round; WORDS]).unwrap();
+            let gpu = driver.gpu().unwrap();
+            let (half, workspace) = (WORDS as u64 * 4, driver.workspace().unwrap());
+            let between = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: half,
+                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(workspace, 0, &between, 0, half);
+            encoder.copy_buffer_to_buffer(&between, 0, workspace, half, half);
+            gpu.submit([encoder.finish()]).unwrap();
+            // The pass does not see this.
+            driver.write_workspace(WORDS - 1, &[0]).unwrap();
+            let mut word = [0];
+            driver.read_workspace(2 * WORDS - 1, &mut word).unwrap();
+            assert_eq!(word, [round]);
+        }
+    });
+}

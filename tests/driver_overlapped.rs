@@ -7,13 +7,15 @@ use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::opcode;
 use slipring_core::publisher::{Outcome, PublisherError};
 use slipring_core::ring::Job;
+use slipring_driver::overlapped::DispatchTicket;
 use slipring_driver::recovery::{Losses, Stage};
 use slipring_driver::{
-    BackendChoice, Driver, DriverBuilder, DriverError, Kernel, LaneOrder, OpenError, Readback,
-    Recovery,
+    BackendChoice, Drained, Driver, DriverBuilder, DriverError, Handler, Kernel, LaneOrder,
+    OpenError, Overlapped, Readback, Recovery,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 fn builder(slots: u32) -> DriverBuilder {
     let geometry = Geometry::of_slots(slots, 8).unwrap();
@@ -98,7 +100,7 @@ fn dispatches_beyond_the_limit_and_tickets_used_twice_are_refused() {
         let left = overlapped.dispatch().unwrap();
         drop(overlapped);
         let mut another = driver.overlapped(&Readback::none()).unwrap();
-        another.dispatch().unwrap();
+        let _its_own = another.dispatch().unwrap();
         assert_eq!(another.poll(left), Err(DriverError::NoDispatch));
     });
     for (in_flight, recovery, most) in
@@ -175,7 +177,7 @@ fn a_guard_that_was_forgotten_does_no_harm() {
     gpu::everywhere(builder(64).in_flight(2), |driver| {
         let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
         let lost = overlapped.publish(&ADD).unwrap();
-        overlapped.dispatch().unwrap();
+        let _lost = overlapped.dispatch().unwrap();
         std::mem::forget(overlapped);
         driver.publish(&ADD).unwrap();
         // The late readback does not undo this.
@@ -188,7 +190,7 @@ fn a_guard_that_was_forgotten_does_no_harm() {
 
         let mut overlapped = driver.overlapped(&Readback::none()).unwrap();
         overlapped.publish(&ADD).unwrap();
-        overlapped.dispatch().unwrap();
+        let _lost = overlapped.dispatch().unwrap();
         std::mem::forget(overlapped);
         driver.read_workspace(0, &mut [0]).unwrap();
         driver.dispatch(&Readback::observables(0..1)).unwrap();
@@ -266,6 +268,73 @@ fn e7_a_drain_in_flight_outlives_its_device_and_so_does_what_was_published_meanw
                 // The one of the round before has run too.
                 assert_eq!(overlapped.row().control.observable(0), Ok(2 * round - 1));
             }
+        });
+    }
+}
+
+/// Work for a good second on llvmpipe, in front of a row whose drains may take 1 ms.
+fn behind_long_work(
+    recovery: Option<Recovery>,
+    choice: BackendChoice,
+    check: impl Fn(&mut Driver),
+) {
+    let (slots, rounds) = (8192, 40_000);
+    let source = "fn spin(job: Job) -> u32 {
+        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
+        return HANDLER_OK;
+    }";
+    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(rounds + 1);
+    let kernel = Kernel::builder().handler(handler).build().unwrap();
+    let builder = Driver::builder(kernel, Geometry::of_slots(slots, 8).unwrap());
+    let mut busy = gpu::open(builder, choice);
+    let row = busy.another_row(Geometry::of_slots(16, 8).unwrap());
+    let mut row = row.timeout(Duration::from_millis(1));
+    if let Some(recovery) = recovery {
+        row = row.recovery(recovery);
+    }
+    let mut row = gpu::Checked::from(row.open().unwrap());
+    let mut long = busy.overlapped(&Readback::none()).unwrap();
+    let args = [rounds];
+    (0..slots).for_each(|_| assert!(long.publish(&Job::new(0x100, &args)).is_ok()));
+    let _long = long.dispatch().unwrap();
+    row.publish(&ADD).unwrap();
+    check(&mut row);
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_a_loss_to_those_who_poll_and_to_tasks() {
+    if gpu::is_skipped() {
+        return;
+    }
+    type Way = fn(&mut Overlapped<'_>, DispatchTicket) -> Result<Drained, DriverError>;
+    let ways: [Way; 2] = [
+        |overlapped, ticket| pollster::block_on(overlapped.finished(ticket)),
+        |overlapped, ticket| loop {
+            if let Some(drained) = overlapped.poll(ticket)? {
+                return Ok(drained);
+            }
+            std::thread::yield_now();
+        },
+    ];
+    for way in ways {
+        behind_long_work(None, BackendChoice::Mapped, |row| {
+            let is_cpu = row.backend().is_cpu;
+            let mut overlapped = row.overlapped(&Readback::none()).unwrap();
+            let ticket = overlapped.dispatch().unwrap();
+            let result = way(&mut overlapped, ticket);
+            match result {
+                Err(DriverError::Backend(error)) => assert!(error.is_lost(), "{error}"),
+                result => assert!(!is_cpu, "{result:?}"),
+            }
+        });
+        behind_long_work(Some(Recovery::default()), BackendChoice::Mapped, |row| {
+            let is_cpu = row.backend().is_cpu;
+            let mut overlapped = row.overlapped(&Readback::observables(0..1)).unwrap();
+            let ticket = overlapped.dispatch().unwrap();
+            let drained = way(&mut overlapped, ticket).unwrap();
+            assert_eq!(drained.done, 1);
+            assert!(drained.recovered == 1 || !is_cpu);
+            assert_eq!(overlapped.row().control.observable(0), Ok(1));
         });
     }
 }

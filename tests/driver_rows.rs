@@ -335,3 +335,20 @@ fn e7_the_next_device_is_opened_as_the_first_one_was() {
         assert_eq!(lanes(&mut rows[0]), before);
     }
 }
+
+#[test]
+fn e7_a_row_is_added_to_a_device_that_is_lost() {
+    for &choice in backends() {
+        let losses = Losses::default();
+        let mut rows = rows(builder().recovery(QUICK).losses(losses.clone()), choice, &[]);
+        losses.lose_at(Stage::OpenRow);
+        let another = rows[0].another_row(geometry(16)).open().unwrap();
+        rows.push(another.into());
+        for row in &mut rows {
+            row.publish(&ADD).unwrap();
+        }
+        let mut results = RowResults::default();
+        dispatch_rows(&mut drivers(&mut rows), &Readback::none(), &mut results).unwrap();
+        assert_eq!((results.total().done, results.total().sync_points), (2, 1));
+    }
+}

@@ -93,6 +93,22 @@ fn storage_that_does_not_fit_is_refused_with_the_numbers() {
 }
 
 #[test]
+fn storage_is_one_rows_at_a_time() {
+    let _alone = ALONE.lock();
+    gpu::everywhere(builder().storage(PAGES.words()), |driver| {
+        let ticket = driver.publish(&ADD).unwrap();
+        let taken = OpenError::StorageTaken { words: WORDS };
+        let open = |builder: DriverBuilder| builder.storage(PAGES.words()).open().map(drop);
+        assert_eq!(open(builder().backend(BackendChoice::Twin)), Err(taken.clone()));
+        assert_eq!(open(driver.another_row(GEOMETRY)), Err(taken));
+        driver.dispatch(&Readback::none()).unwrap();
+        assert_eq!(driver.outcome(ticket), Outcome::Done);
+    });
+    // And the next one's.
+    builder().backend(BackendChoice::Twin).storage(PAGES.words()).open().unwrap();
+}
+
+#[test]
 fn e7_a_row_in_a_static_keeps_its_addresses_when_its_device_is_lost() {
     let _alone = ALONE.lock();
     for stage in [Stage::Start, Stage::Finish] {
@@ -130,12 +146,12 @@ fn a_row_moves_into_storage_and_out_of_it_as_it_is() {
         losses.lose_at(Stage::Finish);
         works(driver, 601);
         assert!(is_within(driver, OTHERS.words()));
-        // Into what it has already.
-        driver.rebind(Some(OTHERS.words())).unwrap();
-        works(driver, 901);
+        // Where it is already.
+        let taken = DriverError::Open(Box::new(OpenError::StorageTaken { words: WORDS }));
+        assert_eq!(driver.rebind(Some(OTHERS.words())), Err(taken));
         driver.rebind(None).unwrap();
         assert!(!is_within(driver, OTHERS.words()));
-        works(driver, 1201);
+        works(driver, 901);
         let mut word = [0];
         driver.read_workspace(3, &mut word).unwrap();
         assert_eq!(word, [5]);

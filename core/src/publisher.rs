@@ -290,8 +290,8 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     /// # Errors
     /// In this order: [`PublisherError::Layout`], [`PublisherError::Tenant`],
     /// [`PublisherError::Job`], [`PublisherError::Packed`] and the tenant's of a packed
-    /// operation, [`PublisherError::NoPartition`], [`PublisherError::Quota`],
-    /// [`PublisherError::Full`].
+    /// operation, [`PublisherError::NoPartition`], [`PublisherError::TooLong`],
+    /// [`PublisherError::Quota`], [`PublisherError::Full`].
     pub fn publish<W: WordMut>(
         &mut self,
         ring: Ring<'_, W>,
@@ -497,6 +497,10 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         if asked == 0 {
             return Ok(cursor);
         }
+        let slots = range.len() as u32;
+        if asked > slots {
+            return Err(PublisherError::TooLong { priority, asked, slots });
+        }
         self.check_quota(ring, tenant, asked)?;
         let (mut in_flight, mut unread_faults, mut fenced) = (0, 0, 0);
         // From the cursor on; then from the start, past the cursor again for a row across it.
@@ -519,7 +523,6 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
                 }
             }
         }
-        let slots = range.len() as u32;
         Err(PublisherError::Full { priority, asked, slots, in_flight, unread_faults, fenced })
     }
 

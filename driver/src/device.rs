@@ -12,7 +12,7 @@ use crate::open::Opened;
 use crate::readback::Readback;
 use crate::recovery::Mirror;
 use crate::shared::{Shared, is_same};
-use crate::storage::Storage;
+use crate::storage::{Lease, Storage};
 use crate::work::WorkList;
 use slipring_core::ring::Ring;
 use slipring_core::slot::LEVELS;
@@ -27,6 +27,8 @@ pub(crate) struct Device {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) resident: Box<dyn Resident>,
     options: RowOptions,
+    /// The storage that the row lies in; given back after the row is dropped.
+    lease: Option<Lease>,
     dirty: Dirty,
     mirror: Option<Mirror>,
     /// Whether the resident row only stands in for one that was lost.
@@ -49,7 +51,7 @@ impl Device {
         shared: Arc<Shared>,
         (backend, resident): Opened,
         mirror: Option<Mirror>,
-        options: RowOptions,
+        (options, lease): (RowOptions, Option<Lease>),
         work: Vec<WorkList>,
     ) -> Self {
         let geometry = resident.host().geometry();
@@ -58,6 +60,7 @@ impl Device {
             backend,
             resident,
             options,
+            lease,
             dirty: Dirty::new(geometry),
             mirror,
             is_lost: false,
@@ -105,11 +108,17 @@ impl Device {
         self.flights.len()
     }
 
-    /// Whether the oldest drain has ended.
+    /// Whether the oldest drain has ended. One that takes too long is a loss.
     pub(crate) fn is_oldest_finished(&self) -> Result<bool, BackendError> {
-        match self.flights.front() {
-            Some(Flight { rest: None, submission, .. }) => self.backend.is_finished(submission),
-            _ => Ok(true),
+        let Some(Flight { rest: None, submission, started, .. }) = self.flights.front() else {
+            return Ok(true);
+        };
+        let is_late = started.elapsed() >= self.options.timeout;
+        match self.backend.is_finished(submission) {
+            Ok(false) | Err(_) if is_late => {
+                Err(self.backend.lose_by(BackendError::timeout(self.options.timeout)))
+            }
+            finished => finished,
         }
     }
 
@@ -191,7 +200,8 @@ impl Device {
     }
 
     /// Moves the row, while nothing is in flight, to other memory.
-    pub(crate) fn rebind(&mut self, storage: Option<Storage>) -> Result<(), DriverError> {
+    pub(crate) fn rebind(&mut self, storage: Option<(Lease, Storage)>) -> Result<(), DriverError> {
+        let (lease, storage) = storage.unzip();
         self.bring_home()?;
         let geometry = self.options.geometry;
         let copy = HostRow::new(geometry, None);
@@ -199,20 +209,14 @@ impl Device {
         let mut workspace = vec![0; self.options.workspace_words];
         self.resident.read_workspace(0, &mut workspace)?;
         let options = RowOptions { storage, ..self.options };
-        let moved = Arc::clone(&self.backend).open_row(&options).and_then(|mut resident| {
-            resident.host().copy_from(&copy, &whole(geometry));
-            resident.write_workspace(0, &workspace)?;
-            Ok(resident)
-        });
-        let resident = moved.map_err(|error| {
-            // The storage may overlap with the row's own.
-            self.host().copy_from(&copy, &whole(geometry));
-            Box::new(error)
-        })?;
+        let mut resident = Arc::clone(&self.backend).open_row(&options).map_err(Box::new)?;
+        resident.host().copy_from(&copy, &whole(geometry));
+        resident.write_workspace(0, &workspace)?;
         if let Some(mirror) = &mut self.mirror {
             mirror.rebind(storage);
         }
         (self.resident, self.options) = (resident, options);
+        self.lease = lease;
         self.dirty.everything();
         Ok(())
     }
@@ -310,6 +314,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
+        // (`resident` is dropped before `lease`.)
         self.join_dropping();
     }
 }

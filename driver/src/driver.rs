@@ -16,7 +16,7 @@ use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::{DriverBuilder, OpenError};
 use crate::persistent::Stays;
-use crate::storage::Storage;
+use crate::storage::Lease;
 use crate::work::WorkList;
 use slipring_core::control;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
@@ -119,9 +119,9 @@ impl Driver {
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,
-    /// validation, timeout, slices and recovery, and a geometry, partitions, tenants, workspace,
-    /// storage and drains in flight of its own. (What the device was opened with stays, whatever
-    /// the builder is told.) See [`rows`](crate::rows).
+    /// validation, slices and pipeline cache, which stay what they are whatever the builder is told.
+    /// Timeout and recovery are this row's too, if nothing else is said; partitions, tenants,
+    /// workspace, storage and drains in flight are the new row's own. See [`rows`](crate::rows).
     pub fn another_row(&self, geometry: Geometry) -> DriverBuilder {
         DriverBuilder::beside(&self.device.shared, geometry)
     }
@@ -268,12 +268,13 @@ impl Driver {
     /// [`Driver::workspace`] are others from then on. Other rows go on meanwhile.
     ///
     /// # Errors
-    /// [`DriverError::Open`] with [`OpenError::Storage`], or when the device does not take the
+    /// [`DriverError::Open`] with [`OpenError::Storage`] or [`OpenError::StorageTaken`] (by this row
+    /// too, if it is there already), or when the device does not take the
     /// storage; those of [`Driver::read_workspace`]. The row stays where it is then.
     pub fn rebind(&mut self, storage: Option<&'static [AtomicU32]>) -> Result<(), DriverError> {
         self.land();
         let geometry = self.device.host().geometry();
-        let storage = storage.map(|words| Storage::new(words, geometry)).transpose();
+        let storage = storage.map(|words| Lease::take(words, geometry)).transpose();
         self.device.rebind(storage.map_err(Box::new)?)
     }
 

@@ -113,6 +113,8 @@ pub struct Gpu {
     trouble: Arc<Mutex<Trouble>>,
     /// Held by whoever submits: wgpu's queue and Vulkan's are one.
     order: Arc<Mutex<()>>,
+    /// What a user has submitted last, and nobody has waited for.
+    users: Mutex<Option<wgpu::SubmissionIndex>>,
 }
 
 impl Gpu {
@@ -170,7 +172,8 @@ impl Gpu {
         if !passed_over.is_empty() {
             reason = format!("{reason}; passed over {}", passed_over.join("; "));
         }
-        Ok(Self { device, queue, info, reason, trouble, order: Arc::default() })
+        let (order, users) = (Arc::default(), Mutex::default());
+        Ok(Self { device, queue, info, reason, trouble, order, users })
     }
 
     /// The device, to make resources of one's own. When it is destroyed, the portable backend's
@@ -202,6 +205,7 @@ impl Gpu {
         commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
     ) -> Result<wgpu::SubmissionIndex, BackendError> {
         let index = self.start(commands);
+        *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
         // wgpu only says in a poll that a device is lost.
         let _ = self.device.poll(wgpu::PollType::Poll);
         self.check().map(|()| index)
@@ -212,6 +216,16 @@ impl Gpu {
     pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         work()
+    }
+
+    /// Waits for what users have submitted, before the host looks at memory that they share.
+    pub(crate) fn wait_for_users(&self, timeout: Duration) -> Result<(), BackendError> {
+        // The lock is not held for the wait.
+        let index = self.users.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match index {
+            Some(index) => self.wait(index, timeout),
+            None => Ok(()),
+        }
     }
 
     /// [`Gpu::submit`] for the kernel, whose failure shows when it is waited for.
@@ -320,7 +334,8 @@ impl Gpu {
         refused.map_or(Ok(()), |message| Err(BackendError::Refused { message }))
     }
 
-    fn check_lost(&self) -> Result<(), BackendError> {
+    /// Whether the device was given up.
+    pub(crate) fn check_lost(&self) -> Result<(), BackendError> {
         match lock(&self.trouble).lost.clone() {
             Some(reason) => Err(BackendError::Lost { reason }),
             None => Ok(()),

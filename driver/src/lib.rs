@@ -36,6 +36,9 @@ pub use recovery::Recovery;
 pub use rows::{RowMut, RowResults, dispatch_rows};
 pub use stats::Drained;
 
+/// The version of wgpu whose types this crate's functions take and return.
+pub use wgpu;
+
 // Compiles and runs the README's code.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

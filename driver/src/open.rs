@@ -12,7 +12,7 @@ use crate::kernel::IterationError;
 use crate::persistent::MAX_SLICE;
 use crate::recovery::{Losing, Mirror, Stage};
 use crate::shared::Shared;
-use crate::storage::Storage;
+use crate::storage::Lease;
 use crate::work::WorkList;
 use slipring_core::layout::LayoutError;
 use slipring_core::publisher::{Entry, Publisher};
@@ -53,6 +53,9 @@ pub enum OpenError {
         crate::storage::ALIGNMENT_BYTES
     )]
     Storage { words: usize, needed: usize, misaligned: usize },
+    /// Storage of which another row has a part.
+    #[error("storage of {words} words of which another row has some")]
+    StorageTaken { words: usize },
     /// More drains in flight than there may be; with recovery, more than one.
     #[error("{in_flight} drains in flight at once; 1 to {most} are possible")]
     InFlight { in_flight: usize, most: usize },
@@ -104,14 +107,14 @@ impl DriverBuilder {
     pub fn open(mut self) -> Result<Driver, OpenError> {
         self.check()?;
         let geometry = self.options.row.geometry;
-        let storage = self.storage.map(|words| Storage::new(words, geometry)).transpose()?;
+        let storage = self.storage.map(|words| Lease::take(words, geometry)).transpose()?;
+        let (lease, storage) = storage.unzip();
         self.options.row.storage = storage;
         let options = self.options.row;
         let (shared, opened) = match self.shared.take() {
             Some(shared) => {
-                let backend = shared.backend();
-                let row = Arc::clone(&backend).open_row(&options)?;
-                (shared, (backend, row))
+                let opened = shared.open_row(&options, self.recovery.is_some())?;
+                (shared, opened)
             }
             None => {
                 let opened = self.open_device(&options)?;
@@ -132,7 +135,7 @@ impl DriverBuilder {
         };
         let lists = || WorkList::new(self.partitions.sizes());
         let flights: Vec<_> = (0..options.in_flight).map(|_| lists()).collect();
-        let device = Device::new(shared, opened, mirror, options, flights);
+        let device = Device::new(shared, opened, mirror, (options, lease), flights);
         Ok(Driver::new(device, publisher, lists(), options.workspace_words))
     }
 

@@ -49,6 +49,7 @@ use watcher::Watcher;
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A dispatch, to ask for its results.
+#[must_use = "results that are not taken keep their place in flight"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DispatchTicket {
     number: u64,
@@ -162,7 +163,8 @@ impl Overlapped<'_> {
     /// PUBLISHED is looked at by the first that starts after that one's end was seen.
     ///
     /// It waits only where a drain takes more than one submission: of more than 15 runs (one a level
-    /// and segment, on llvmpipe and in the serial order more) or of hundreds of fences.
+    /// and segment, on llvmpipe and in the serial order more) or of hundreds of fences. (llvmpipe,
+    /// which is a CPU, may run drains while they are submitted.)
     ///
     /// # Errors
     /// [`DriverError::InFlight`] when as many dispatches as there may be are in flight, or have
@@ -186,7 +188,10 @@ impl Overlapped<'_> {
         loop {
             match self.take(ticket)? {
                 Some(drained) => return Ok(drained),
-                None => self.finish_oldest()?,
+                None => {
+                    let drained = self.driver.finish_oldest(false)?;
+                    self.note(drained);
+                }
             }
         }
     }
@@ -198,17 +203,18 @@ impl Overlapped<'_> {
     /// As [`Overlapped::wait`].
     pub fn poll(&mut self, ticket: DispatchTicket) -> Result<Option<Drained>, DriverError> {
         loop {
-            let taken = self.take(ticket)?;
-            // What an error means is found out when it is waited for.
-            if taken.is_some() || !self.driver.device.is_oldest_finished().unwrap_or(true) {
-                return Ok(taken);
+            if let Some(drained) = self.take(ticket)? {
+                return Ok(Some(drained));
             }
-            self.finish_oldest()?;
+            match self.driver.poll_oldest()? {
+                Some(drained) => self.note(drained),
+                None => return Ok(None),
+            }
         }
     }
 
     /// [`Overlapped::wait`], for tasks. The first one that has to wait starts a thread that wakes
-    /// tasks.
+    /// tasks. A task publishes and dispatches before it awaits: the future has the guard.
     pub fn finished(
         &mut self,
         ticket: DispatchTicket,
@@ -245,13 +251,12 @@ impl Overlapped<'_> {
         Ok(drained)
     }
 
-    fn finish_oldest(&mut self) -> Result<(), DriverError> {
-        let drained = self.driver.finish_oldest(false)?;
+    /// Keeps the results of the oldest dispatch that had none.
+    fn note(&mut self, drained: Drained) {
         let mut dispatches = self.dispatches.iter_mut();
         if let Some(oldest) = dispatches.find(|dispatch| dispatch.drained.is_none()) {
             oldest.drained = Some(drained);
         }
-        Ok(())
     }
 }
 

@@ -7,20 +7,25 @@
 //!
 //! ```
 //! use slipring_core::{layout::Geometry, opcode, publisher::Outcome, ring::Job};
-//! use slipring_driver::{Driver, Kernel, persistent};
+//! use slipring_driver::{Driver, Kernel, Readback, persistent};
 //! use std::time::Duration;
 //!
 //! let kernel = Kernel::builder().build()?;
 //! let builder = Driver::builder(kernel, Geometry::of_slots(64, 8)?);
 //! let mut driver = builder.persistent(persistent::DEFAULT_SLICE).open()?;
-//! match driver.persist() {
-//!     Ok(mut kernel) => {
-//!         let ticket = kernel.publish(&Job::new(opcode::STORE_U32, &[42, 160]))?;
-//!         assert_eq!(kernel.wait(ticket, Duration::from_secs(1))?, Outcome::Done);
-//!         kernel.stop()?;
-//!     }
+//! let store = Job::new(opcode::STORE_U32, &[42, 160]);
+//! let stays = driver.persist().map(drop);
+//! if let Err(reason) = &stays {
 //!     // No GPU, or one that does not see what the host writes: dispatch instead.
-//!     Err(reason) => println!("{reason}"),
+//!     println!("{reason}");
+//!     let ticket = driver.publish(&store)?;
+//!     driver.dispatch(&Readback::observables(0..1))?;
+//!     assert_eq!(driver.outcome(ticket), Outcome::Done);
+//! } else {
+//!     let mut kernel = driver.persist()?;
+//!     let ticket = kernel.publish(&store)?;
+//!     assert_eq!(kernel.wait(ticket, Duration::from_secs(1))?, Outcome::Done);
+//!     kernel.stop()?;
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -63,14 +68,15 @@ pub enum PersistError {
     /// What the driver runs on cannot.
     #[error("no kernel can stay on: {reason}; dispatch instead")]
     Unavailable { reason: String },
-    /// One stays on already, whose guard was forgotten: any other call of the driver stops it.
-    #[error("a kernel stays on already; any other call of the driver stops it")]
+    /// One stays on already, whose guard was forgotten. The next dispatch stops it.
+    #[error("a kernel stays on already; the next dispatch stops it")]
     Twice,
     /// None stays on.
     #[error("no kernel stays on")]
     Stopped,
-    /// Slots are in flight, as a dispatch or a stay has left them.
-    #[error("{slots} slots are in flight; dispatch until they have finished")]
+    /// Slots are in flight, as a dispatch or a stay has left them. (Those that wait for I/O, the
+    /// driver's `complete_io` lets finish.)
+    #[error("{slots} slots are in flight; dispatch, and complete their I/O, until they have ended")]
     InFlight { slots: usize },
     /// The job did not finish in time. It may still.
     #[error("the job did not finish within {timeout_ms} ms")]
@@ -79,6 +85,7 @@ pub enum PersistError {
     /// and the workspace are what they were at the last checkpoint, and the next call that needs a
     /// device opens one. Of the jobs that were published since, none is in the row any more; which
     /// of them have run is not known ([`Driver::is_uncertain`]).
+    /// (`jobs` counts the NOPs that a stay begins with.)
     #[error("{error}; {jobs} jobs published since the last checkpoint are uncertain")]
     Lost { error: BackendError, jobs: u32 },
     /// A device that was lost did not open again.
@@ -207,14 +214,15 @@ pub struct Persistent<'a> {
 impl Persistent<'_> {
     /// Shows that what the host writes is seen at once, and not after milliseconds or only by the
     /// next slice: two NOPs in a row must be prompt, and run within one slice. Until they are, they
-    /// are tried again: the host may have been busy.
+    /// are tried again: the host may have been busy. (Where the GPU is a CPU, whose slices are short,
+    /// its memory is the host's.)
     fn probe(&mut self) -> Result<(), PersistError> {
         let partitions = self.driver.publisher.partitions();
         let mut levels = Priority::ALL.into_iter();
         let level = levels.find(|&level| !partitions.range(level).is_empty()).unwrap_or_default();
         let nop = Job::new(slipring_core::opcode::NOP, &[]).priority(level);
         let unavailable = |reason| PersistError::Unavailable { reason };
-        let start = Instant::now();
+        let (start, is_cpu) = (Instant::now(), self.driver.backend().is_cpu);
         while start.elapsed() < PROBE {
             let (before, published) = (self.slices()?.slices, Instant::now());
             for _ in 0..2 {
@@ -231,7 +239,7 @@ impl Persistent<'_> {
                 }
             }
             let lasted = published.elapsed();
-            if self.slices()?.slices == before && lasted <= PROMPT {
+            if is_cpu || (self.slices()?.slices == before && lasted <= PROMPT) {
                 return Ok(());
             }
         }
@@ -392,7 +400,7 @@ impl Persistent<'_> {
     }
 
     /// Stops the kernel, after the jobs that it is running. What it has not claimed stays
-    /// PUBLISHED, for the next dispatch or stay.
+    /// PUBLISHED, for the next dispatch.
     ///
     /// # Errors
     /// [`PersistError::Backend`] or [`PersistError::Lost`] when it was gone, and

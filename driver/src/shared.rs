@@ -33,6 +33,21 @@ impl Shared {
         Arc::clone(&self.backend.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A row on the device; on the next one, if that one is lost and is to be replaced.
+    pub(crate) fn open_row(
+        &self,
+        options: &RowOptions,
+        recovers: bool,
+    ) -> Result<Opened, OpenError> {
+        let backend = self.backend();
+        match Arc::clone(&backend).open_row(options) {
+            Err(OpenError::Backend(error)) if error.is_lost() && recovers => {
+                self.replace(&backend, options)
+            }
+            opened => Ok((backend, opened?)),
+        }
+    }
+
     /// A row on the device that replaces a lost one, which is opened unless another row has done
     /// so.
     pub(crate) fn replace(

@@ -24,6 +24,7 @@ use crate::open::OpenError;
 use slipring_core::layout::{Buffer, Geometry};
 use std::ops::Range;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, PoisonError};
 
 /// What storage starts at a multiple of, and is as long as a multiple of: a page of the largest
 /// size that such boards have (16 KiB on a Raspberry Pi 5).
@@ -73,20 +74,46 @@ impl<const WORDS: usize> Default for Pages<WORDS> {
     }
 }
 
+/// The addresses of all rows' storage in this process.
+static TAKEN: Mutex<Vec<Range<usize>>> = Mutex::new(Vec::new());
+
+/// Storage that one row has for itself, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease(Range<usize>);
+
+impl Lease {
+    /// Storage for a row of `geometry`, if no row has any of it.
+    pub(crate) fn take(
+        words: &'static [AtomicU32],
+        geometry: Geometry,
+    ) -> Result<(Self, Storage), OpenError> {
+        let (needed, misaligned) = (words_for(geometry), words.as_ptr().addr() % ALIGNMENT_BYTES);
+        if words.len() < needed || misaligned != 0 {
+            return Err(OpenError::Storage { words: words.len(), needed, misaligned });
+        }
+        let words = &words[..needed];
+        let range = words.as_ptr_range();
+        let range = range.start.addr()..range.end.addr();
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.iter().any(|other| other.start < range.end && range.start < other.end) {
+            return Err(OpenError::StorageTaken { words: needed });
+        }
+        taken.push(range.clone());
+        Ok((Self(range), Storage(words)))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|range| *range != self.0);
+    }
+}
+
 /// Storage that was checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Storage(&'static [AtomicU32]);
 
 impl Storage {
-    /// Storage for a row of `geometry`.
-    pub(crate) fn new(words: &'static [AtomicU32], geometry: Geometry) -> Result<Self, OpenError> {
-        let (needed, misaligned) = (words_for(geometry), words.as_ptr().addr() % ALIGNMENT_BYTES);
-        if words.len() < needed || misaligned != 0 {
-            return Err(OpenError::Storage { words: words.len(), needed, misaligned });
-        }
-        Ok(Self(&words[..needed]))
-    }
-
     pub(crate) fn all(self) -> &'static [AtomicU32] {
         self.0
     }

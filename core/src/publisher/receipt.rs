@@ -106,6 +106,9 @@ pub enum PublisherError {
     /// The level has no slots at all.
     #[error("no partition for {priority:?} jobs; choose a level with slots, or partition the ring")]
     NoPartition { priority: Priority },
+    /// More slots in a row than the level ever has.
+    #[error("{asked} slots in a row at {priority:?}, which has {slots}; publish fewer at once")]
+    TooLong { priority: Priority, asked: u32, slots: u32 },
     /// No room at the level now.
     #[error(
         "{priority:?} is full: no {asked} free in a row among {slots} slots, {in_flight} in \

@@ -65,6 +65,8 @@ impl Backend for Mapped {
 
     fn is_finished(&self, submission: &Submission) -> Result<bool, BackendError> {
         let Submission::Timeline(number) = submission else { return Ok(true) };
+        // A wait elsewhere may have given the device up.
+        self.gpu.check_lost()?;
         self.timeline.is_finished(*number).map_err(|error| self.lose_by(error))
     }
 

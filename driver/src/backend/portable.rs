@@ -78,6 +78,7 @@ impl Backend for Portable {
 
     fn is_finished(&self, submission: &Submission) -> Result<bool, BackendError> {
         let Submission::Wgpu(index) = submission else { return Ok(true) };
+        self.gpu.check_lost()?;
         self.gpu.is_finished(index.clone())
     }
 

@@ -17,8 +17,9 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
-    /// forgotten, and the host's row is as before. When the device was lost, the drain may have
-    /// run, in part or wholly; when it refused, nothing has. With
+    /// forgotten, and the host's row is as before, unless it is shared with a device that goes on
+    /// after a timeout. When the device was lost, the drain may have run, in part or wholly; when it
+    /// refused, nothing has. With
     /// [`recovery`](crate::DriverBuilder::recovery) a loss is an error only if the new device is lost too,
     /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if
     /// for the first time.
@@ -45,6 +46,16 @@ impl Driver {
             self.device.cancel_newest(&mut self.work);
         }
         started
+    }
+
+    /// Takes the oldest drain's results without waiting for it; none if it has not ended.
+    pub(crate) fn poll_oldest(&mut self) -> Result<Option<Drained>, DriverError> {
+        match self.device.is_oldest_finished() {
+            Ok(false) => Ok(None),
+            Ok(true) => self.finish_oldest(false).map(Some),
+            Err(error) if self.device.lose(&error) => self.finish_oldest(true).map(Some),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Ends what a guard that was forgotten has left: waits for drains in flight, lists those again

@@ -150,4 +150,11 @@ pub enum IterationError {
          the device ends loops after {limit}; use a smaller ring"
     )]
     Fence { iterations: u64, ring_slots: u32, limit: u32 },
+    /// One dispatch of a kernel that stays on: a look, and a walk over the ring.
+    #[error(
+        "staying on makes up to {iterations} loop iterations a dispatch with {ring_slots} slots, \
+         and the device ends loops after {limit}; use a smaller ring, or split the handlers' work \
+         into more jobs"
+    )]
+    Stay { iterations: u64, ring_slots: u32, limit: u32 },
 }

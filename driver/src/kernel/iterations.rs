@@ -119,8 +119,11 @@ impl Iterations {
         // Half of what the longest look leaves is for polls and looks, half for jobs. (A lane may
         // be one look past its passes.)
         let half = u64::from(limit).saturating_sub(last) / 2;
-        if half <= look_passes {
-            return Err(IterationError::Look { iterations: last, kernel: self.kernel, limit });
+        // Each lane begins at its first slot again in each dispatch, and must come round.
+        let share = u64::from(ring_slots.div_ceil(Kernel::NARROW_LANES));
+        if half < look_passes + share {
+            let iterations = last + 2 * (look_passes + share);
+            return Err(IterationError::Stay { iterations, ring_slots, limit });
         }
         let [passes, look_passes, budget] =
             [half - look_passes, look_passes, half].map(|passes| passes as u32);

@@ -159,7 +159,7 @@ impl DriverBuilder {
     /// itself (VK_EXT_external_memory_host); the others upload what was written, and bring home
     /// what is read back.
     ///
-    /// It is this row's alone: another row in the same words would overwrite them.
+    /// It is this row's alone, as long as that lives.
     #[must_use]
     pub fn storage(mut self, words: &'static [AtomicU32]) -> Self {
         self.storage = Some(words);

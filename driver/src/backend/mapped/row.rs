@@ -249,6 +249,7 @@ impl Resident for Row {
         let gpu = &self.mapped.gpu;
         gpu.check()?;
         if self.workspace.mapped().is_some() {
+            gpu.wait_for_users(self.timeout)?;
             store(&self.workspace, first, words.iter().copied());
             return Ok(());
         }
@@ -261,6 +262,7 @@ impl Resident for Row {
         let gpu = &self.mapped.gpu;
         gpu.check()?;
         let Some(staging) = &self.staging else {
+            gpu.wait_for_users(self.timeout)?;
             load_words(self.workspace.mapped().unwrap_or(&[]), first, words);
             return Ok(());
         };

@@ -64,6 +64,7 @@ impl Row {
         };
         let flights = (0..options.in_flight).map(flight).collect::<Result<Vec<_>, _>>()?;
         portable.warm_up(&flights[0].bind_group)?;
+        gpu.check()?;
         let info = BackendInfo {
             backend: "portable",
             adapter: gpu.info().name.clone(),
