@@ -70,13 +70,9 @@ fn spin(rounds: u32) -> Kernel {
 
 #[test]
 fn a_drain_that_takes_too_long_is_a_loss_and_is_not_run_again() {
-    // Work for a good second on llvmpipe: it is not over within 1 ms, whatever the machine.
-    let (slots, rounds) = (8192, 40_000);
-    let builder = Driver::builder(spin(rounds), geometry(slots)).timeout(Duration::from_millis(1));
-    on_gpu(builder, |driver| {
-        let args = [rounds];
-        let long = Job::new(0x100, &args);
-        let tickets: Vec<_> = (0..slots).map(|_| driver.publish(&long).unwrap()).collect();
+    on_gpu(gpu::long_work().timeout(Duration::from_millis(1)), |driver| {
+        let publish = |_| driver.publish(&gpu::LONG_JOB).unwrap();
+        let tickets: Vec<_> = (0..gpu::LONG_SLOTS).map(publish).collect();
         let error = driver.dispatch(&Readback::none()).unwrap_err();
         assert_eq!(error, DriverError::Backend(BackendError::Timeout { timeout_ms: 1 }));
         let error = driver.dispatch(&Readback::none()).unwrap_err();

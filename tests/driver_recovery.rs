@@ -254,21 +254,11 @@ fn e7_a_device_that_is_too_slow_twice_is_an_error_and_the_row_is_the_last_drains
     if gpu::is_skipped() {
         return;
     }
-    // Work for a good second on llvmpipe: it is not over within 1 ms, whatever the machine.
-    let (slots, rounds) = (8192, 40_000);
-    let source = "fn spin(job: Job) -> u32 {
-        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
-        return HANDLER_OK;
-    }";
-    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(rounds + 1);
-    let kernel = Kernel::builder().handler(handler).build().unwrap();
-    let builder = Driver::builder(kernel, Geometry::of_slots(slots, 8).unwrap());
     for choice in gpu::GPU {
-        let builder = builder.clone().timeout(Duration::from_millis(1)).recovery(QUICK);
+        let builder = gpu::long_work().timeout(Duration::from_millis(1)).recovery(QUICK);
         let mut driver = gpu::open(builder, choice);
-        let args = [rounds];
-        let long = Job::new(0x100, &args);
-        let tickets: Vec<_> = (0..slots).map(|_| driver.publish(&long).unwrap()).collect();
+        let publish = |_| driver.publish(&gpu::LONG_JOB).unwrap();
+        let tickets: Vec<_> = (0..gpu::LONG_SLOTS).map(publish).collect();
         let error = driver.dispatch(&Readback::none()).unwrap_err();
         assert_eq!(error, DriverError::Backend(BackendError::Timeout { timeout_ms: 1 }));
         assert!(driver.gpu().is_none());

@@ -10,8 +10,8 @@ use slipring_core::slot::Priority;
 use slipring_core::tenant::TenantTable;
 use slipring_driver::recovery::{Losses, Stage};
 use slipring_driver::{
-    BackendChoice, Driver, DriverBuilder, DriverError, Handler, Kernel, LaneOrder, Readback,
-    Recovery, RowResults, dispatch_rows,
+    BackendChoice, Driver, DriverBuilder, DriverError, Kernel, LaneOrder, Readback, Recovery,
+    RowResults, dispatch_rows,
 };
 use std::time::Duration;
 
@@ -178,31 +178,22 @@ fn a_row_that_goes_does_not_wait_for_the_drains_of_others() {
     if gpu::is_skipped() {
         return;
     }
-    // Work for a good second on llvmpipe.
-    let (slots, rounds) = (8192, 40_000);
-    let source = "fn spin(job: Job) -> u32 {
-        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
-        return HANDLER_OK;
-    }";
-    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(rounds + 1);
-    let kernel = Kernel::builder().handler(handler).build().unwrap();
     for choice in gpu::GPU {
-        let mut rows = rows(Driver::builder(kernel.clone(), geometry(slots)), choice, &[16]);
+        let mut rows = rows(gpu::long_work(), choice, &[16]);
         let mut gone = rows.pop().unwrap();
         gone.publish(&ADD).unwrap();
         assert_eq!(gone.dispatch(&Readback::none()).unwrap().done, 1);
         let is_cpu = rows[0].backend().is_cpu;
         let mut long = rows[0].overlapped(&Readback::none()).unwrap();
-        let args = [rounds];
-        for _ in 0..slots {
-            long.publish(&Job::new(0x100, &args)).unwrap();
+        for _ in 0..gpu::LONG_SLOTS {
+            long.publish(&gpu::LONG_JOB).unwrap();
         }
         let ticket = long.dispatch().unwrap();
         drop(gone);
         let is_running = long.poll(ticket).unwrap().is_none();
         assert!(is_running || !is_cpu, "the row that went has waited for this one's drain");
         if is_running {
-            assert_eq!(long.wait(ticket).unwrap().done, slots);
+            assert_eq!(long.wait(ticket).unwrap().done, gpu::LONG_SLOTS);
         }
     }
 }

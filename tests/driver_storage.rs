@@ -9,8 +9,7 @@ use slipring_core::ring::Job;
 use slipring_driver::recovery::{Losses, Stage};
 use slipring_driver::storage::{ALIGNMENT_BYTES, Pages, words_for};
 use slipring_driver::{
-    BackendChoice, Driver, DriverBuilder, DriverError, Handler, Kernel, OpenError, Readback,
-    Recovery,
+    BackendChoice, Driver, DriverBuilder, DriverError, Kernel, OpenError, Readback, Recovery,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -180,23 +179,13 @@ fn e7_a_slow_device_is_done_with_a_static_before_the_next_one_has_it() {
     if gpu::is_skipped() {
         return;
     }
-    // Work for a good second on llvmpipe.
-    let (slots, rounds) = (8192, 40_000);
-    let source = "fn spin(job: Job) -> u32 {
-        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
-        return HANDLER_OK;
-    }";
-    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(rounds + 1);
-    let kernel = Kernel::builder().handler(handler).build().unwrap();
-    let builder = Driver::builder(kernel, Geometry::of_slots(slots, 8).unwrap());
-    let mut busy = gpu::open(builder, BackendChoice::Mapped);
+    let mut busy = gpu::open(gpu::long_work(), BackendChoice::Mapped);
     let row = busy.another_row(GEOMETRY).storage(PAGES.words());
     let row = row.timeout(Duration::from_millis(50)).recovery(Recovery::default());
     let mut row = gpu::Checked::from(row.open().unwrap());
     let is_cpu = busy.backend().is_cpu;
     let mut long = busy.overlapped(&Readback::none()).unwrap();
-    let args = [rounds];
-    (0..slots).for_each(|_| assert!(long.publish(&Job::new(0x100, &args)).is_ok()));
+    (0..gpu::LONG_SLOTS).for_each(|_| assert!(long.publish(&gpu::LONG_JOB).is_ok()));
     let dispatch = long.dispatch().unwrap();
     row.publish(&ADD).unwrap();
     let drained = row.dispatch(&Readback::none()).unwrap();

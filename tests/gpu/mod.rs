@@ -5,7 +5,9 @@
 
 #![allow(dead_code, reason = "each test target uses its part")]
 
-use slipring_driver::{BackendChoice, Driver, DriverBuilder};
+use slipring_core::layout::Geometry;
+use slipring_core::ring::Job;
+use slipring_driver::{BackendChoice, Driver, DriverBuilder, Handler, Kernel};
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, Once};
@@ -127,4 +129,20 @@ pub fn on_gpu(builder: DriverBuilder, check: impl Fn(&mut Driver)) {
         println!("on {}", driver.backend().backend);
         check(&mut driver);
     }
+}
+
+/// Slots of [`long_work`]'s ring.
+pub const LONG_SLOTS: u32 = 8192;
+/// A job of [`long_work`]: as many of them as there are slots take a good second on llvmpipe.
+pub const LONG_JOB: Job<'static> = Job { args: &[40_000], ..Job::new(0x100, &[]) };
+
+/// A driver for work that is not over within a few milliseconds on llvmpipe, whatever the machine.
+pub fn long_work() -> DriverBuilder {
+    let source = "fn spin(job: Job) -> u32 {
+        for (var i = 0u; i < arg(job, 0u); i++) { observe_add(0u, 1u); }
+        return HANDLER_OK;
+    }";
+    let handler = Handler::wgsl(0x100, "spin", "spin.wgsl", source).iterations(40_001);
+    let kernel = Kernel::builder().handler(handler).build().unwrap();
+    Driver::builder(kernel, Geometry::of_slots(LONG_SLOTS, 8).unwrap())
 }
