@@ -29,6 +29,8 @@ pub(crate) struct Device {
     options: RowOptions,
     /// The storage that the row lies in; given back after the row is dropped.
     lease: Option<Lease>,
+    /// Whether the host's row is a copy, of which what is dirty goes up.
+    copies: bool,
     dirty: Dirty,
     mirror: Option<Mirror>,
     /// Whether the resident row only stands in for one that was lost.
@@ -55,12 +57,14 @@ impl Device {
         work: Vec<WorkList>,
     ) -> Self {
         let geometry = resident.host().geometry();
+        let copies = !resident.shares_row();
         Self {
             shared,
             backend,
             resident,
             options,
             lease,
+            copies,
             dirty: Dirty::new(geometry),
             mirror,
             is_lost: false,
@@ -85,7 +89,9 @@ impl Device {
 
     /// Notes what the host has written into its row.
     pub(crate) fn wrote(&mut self, unit: Unit) {
-        self.dirty.add(unit);
+        if self.copies {
+            self.dirty.add(unit);
+        }
         if let Some(mirror) = &self.mirror {
             mirror.take(self.host(), unit);
         }
@@ -223,7 +229,7 @@ impl Device {
 
     /// Has the host's row be the device's, by a drain of nothing where it is a copy.
     fn bring_home(&mut self) -> Result<(), DriverError> {
-        if self.resident.shares_row() {
+        if !self.copies {
             return self.renew();
         }
         let mut none = WorkList::new([0; LEVELS]);

@@ -81,7 +81,7 @@ impl Device {
             *started = Instant::now();
         }
         let mut uploads = &[][..];
-        if !self.resident.shares_row() {
+        if self.copies {
             if first == 0 {
                 let geometry = self.resident.host().geometry();
                 readback.clear();
