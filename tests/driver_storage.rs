@@ -108,6 +108,26 @@ fn storage_is_one_rows_at_a_time() {
 }
 
 #[test]
+fn storage_is_not_given_to_another_row_while_a_pass_may_still_use_it() {
+    let _alone = ALONE.lock();
+    if gpu::is_skipped() {
+        return;
+    }
+    let mut first = gpu::open(builder(), BackendChoice::Mapped);
+    let mut row = first.another_row(GEOMETRY).storage(PAGES.words()).open().unwrap();
+    works(&mut row, 0);
+    let control = row.buffer(Buffer::Control).unwrap().clone();
+    drop(row);
+    let open = || first.another_row(GEOMETRY).storage(PAGES.words()).open();
+    assert_eq!(open().map(drop), Err(OpenError::StorageTaken { words: WORDS }));
+    drop(control);
+    let mut row = open().unwrap();
+    works(&mut row, 0);
+    drop(row);
+    works(&mut first, 0);
+}
+
+#[test]
 fn e7_a_row_in_a_static_keeps_its_addresses_when_its_device_is_lost() {
     let _alone = ALONE.lock();
     for stage in [Stage::Start, Stage::Finish] {

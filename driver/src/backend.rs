@@ -97,7 +97,7 @@ pub(crate) struct Options {
 }
 
 /// What a row is opened with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RowOptions {
     pub(crate) geometry: Geometry,
     pub(crate) workspace_words: usize,

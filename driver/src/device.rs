@@ -12,7 +12,7 @@ use crate::open::Opened;
 use crate::readback::Readback;
 use crate::recovery::Mirror;
 use crate::shared::{Shared, is_same};
-use crate::storage::{Lease, Storage};
+use crate::storage::Storage;
 use crate::work::WorkList;
 use slipring_core::ring::Ring;
 use slipring_core::slot::LEVELS;
@@ -27,8 +27,6 @@ pub(crate) struct Device {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) resident: Box<dyn Resident>,
     options: RowOptions,
-    /// The storage that the row lies in; given back after the row is dropped.
-    lease: Option<Lease>,
     /// Whether the host's row is a copy, of which what is dirty goes up.
     copies: bool,
     dirty: Dirty,
@@ -53,7 +51,7 @@ impl Device {
         shared: Arc<Shared>,
         (backend, resident): Opened,
         mirror: Option<Mirror>,
-        (options, lease): (RowOptions, Option<Lease>),
+        options: RowOptions,
         work: Vec<WorkList>,
     ) -> Self {
         let geometry = resident.host().geometry();
@@ -63,7 +61,6 @@ impl Device {
             backend,
             resident,
             options,
-            lease,
             copies,
             dirty: Dirty::new(geometry),
             mirror,
@@ -206,23 +203,21 @@ impl Device {
     }
 
     /// Moves the row, while nothing is in flight, to other memory.
-    pub(crate) fn rebind(&mut self, storage: Option<(Lease, Storage)>) -> Result<(), DriverError> {
-        let (lease, storage) = storage.unzip();
+    pub(crate) fn rebind(&mut self, storage: Option<Storage>) -> Result<(), DriverError> {
         self.bring_home()?;
         let geometry = self.options.geometry;
+        let mut workspace = vec![0; self.options.workspace_words];
+        self.read_workspace(0, &mut workspace)?;
         let copy = HostRow::new(geometry, None);
         copy.copy_from(self.host(), &whole(geometry));
-        let mut workspace = vec![0; self.options.workspace_words];
-        self.resident.read_workspace(0, &mut workspace)?;
-        let options = RowOptions { storage, ..self.options };
+        let options = RowOptions { storage, ..self.options.clone() };
         let mut resident = Arc::clone(&self.backend).open_row(&options).map_err(Box::new)?;
         resident.host().copy_from(&copy, &whole(geometry));
         resident.write_workspace(0, &workspace)?;
         if let Some(mirror) = &mut self.mirror {
-            mirror.rebind(storage);
+            mirror.rebind(&options);
         }
         (self.resident, self.options) = (resident, options);
-        self.lease = lease;
         self.dirty.everything();
         Ok(())
     }
@@ -237,7 +232,11 @@ impl Device {
         let drained = self.finish(false);
         match drained {
             Err(error) => {
-                self.cancel_newest(&mut none);
+                let mut work = WorkList::new([0; LEVELS]);
+                self.cancel_newest(&mut work);
+                if let Some(flight) = self.spare.last_mut() {
+                    flight.work = none;
+                }
                 Err(error)
             }
             Ok((mut flight, recovered)) => {
@@ -273,7 +272,7 @@ impl Device {
             if is_same(&self.shared.backend(), &self.backend) {
                 return Ok(());
             }
-            self.replace(&BackendError::Lost { reason: "it was replaced".to_owned() }, true);
+            self.lose(&BackendError::Lost { reason: "it was replaced".to_owned() });
         }
         if self.is_lost && self.options.storage.is_some() {
             // The lost device may be writing to the very memory that the next one is to have.
@@ -289,10 +288,6 @@ impl Device {
 
     /// Drops the row of a lost device, and says so, if it can be replaced.
     pub(crate) fn lose(&mut self, error: &BackendError) -> bool {
-        self.replace(error, matches!(error, BackendError::Timeout { .. }))
-    }
-
-    fn replace(&mut self, error: &BackendError, may_be_busy: bool) -> bool {
         let Some(mirror) = &self.mirror else { return false };
         tracing::warn!(%error, "the device is replaced");
         let stand_in = mirror.stand_in(self.resident.info());
@@ -301,12 +296,10 @@ impl Device {
         for flight in &mut self.flights {
             (flight.rest, flight.cost) = (Some(0), Cost::default());
         }
-        if may_be_busy {
-            // Dropping it waits for that. One at a time.
-            self.join_dropping();
-            let thread = std::thread::Builder::new().name("slipring-drop".to_owned());
-            self.dropping = thread.spawn(move || drop(lost)).ok();
-        }
+        // It may be busy for long, and dropping it waits for that. One at a time.
+        self.join_dropping();
+        let thread = std::thread::Builder::new().name("slipring-drop".to_owned());
+        self.dropping = thread.spawn(move || drop(lost)).ok();
         true
     }
 
@@ -320,7 +313,6 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // (`resident` is dropped before `lease`.)
         self.join_dropping();
     }
 }

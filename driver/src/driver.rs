@@ -16,7 +16,7 @@ use crate::gpu::Gpu;
 use crate::kernel::Kernel;
 use crate::open::{DriverBuilder, OpenError};
 use crate::persistent::Stays;
-use crate::storage::Lease;
+use crate::storage::Storage;
 use crate::work::WorkList;
 use slipring_core::control;
 use slipring_core::layout::{Buffer, Geometry, LayoutError, MissingWord};
@@ -204,7 +204,7 @@ impl Driver {
     ///
     /// # Errors
     /// [`LayoutError`] unless there are four word-aligned buffers of exactly the geometry's
-    /// lengths; nothing is changed then.
+    /// lengths; the row is as before then.
     pub fn adopt(&mut self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
         self.land();
         self.device.host().adopt(buffers)?;
@@ -274,7 +274,7 @@ impl Driver {
     pub fn rebind(&mut self, storage: Option<&'static [AtomicU32]>) -> Result<(), DriverError> {
         self.land();
         let geometry = self.device.host().geometry();
-        let storage = storage.map(|words| Lease::take(words, geometry)).transpose();
+        let storage = storage.map(|words| Storage::take(words, geometry)).transpose();
         self.device.rebind(storage.map_err(Box::new)?)
     }
 

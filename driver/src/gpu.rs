@@ -113,7 +113,7 @@ pub struct Gpu {
     trouble: Arc<Mutex<Trouble>>,
     /// Held by whoever submits: wgpu's queue and Vulkan's are one.
     order: Arc<Mutex<()>>,
-    /// What a user has submitted last, and nobody has waited for.
+    /// What a user has submitted last.
     users: Mutex<Option<wgpu::SubmissionIndex>>,
 }
 
@@ -204,8 +204,11 @@ impl Gpu {
         &self,
         commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
     ) -> Result<wgpu::SubmissionIndex, BackendError> {
+        // Held across the submission, so that the last one stays the last.
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let index = self.start(commands);
-        *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
+        *users = Some(index.clone());
+        drop(users);
         // wgpu only says in a poll that a device is lost.
         let _ = self.device.poll(wgpu::PollType::Poll);
         self.check().map(|()| index)
@@ -220,8 +223,8 @@ impl Gpu {
 
     /// Waits for what users have submitted, before the host looks at memory that they share.
     pub(crate) fn wait_for_users(&self, timeout: Duration) -> Result<(), BackendError> {
-        // The lock is not held for the wait.
-        let index = self.users.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The lock is not held for the wait. Others may have to wait for the same.
+        let index = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match index {
             Some(index) => self.wait(index, timeout),
             None => Ok(()),

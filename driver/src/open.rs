@@ -12,7 +12,7 @@ use crate::kernel::IterationError;
 use crate::persistent::MAX_SLICE;
 use crate::recovery::{Losing, Mirror, Stage};
 use crate::shared::Shared;
-use crate::storage::Lease;
+use crate::storage::Storage;
 use crate::work::WorkList;
 use slipring_core::layout::LayoutError;
 use slipring_core::publisher::{Entry, Publisher};
@@ -107,10 +107,8 @@ impl DriverBuilder {
     pub fn open(mut self) -> Result<Driver, OpenError> {
         self.check()?;
         let geometry = self.options.row.geometry;
-        let storage = self.storage.map(|words| Lease::take(words, geometry)).transpose()?;
-        let (lease, storage) = storage.unzip();
-        self.options.row.storage = storage;
-        let options = self.options.row;
+        let storage = self.storage.map(|words| Storage::take(words, geometry)).transpose()?;
+        let options = RowOptions { storage, ..self.options.row.clone() };
         let (shared, opened) = match self.shared.take() {
             Some(shared) => {
                 let opened = shared.open_row(&options, self.recovery.is_some())?;
@@ -130,13 +128,14 @@ impl DriverBuilder {
             None => None,
             Some(recovery) => {
                 let has_handlers = !self.kernel.handlers().is_empty();
-                Some(Mirror::new(options, recovery, opened.1.host(), has_handlers)?)
+                Some(Mirror::new(options.clone(), recovery, opened.1.host(), has_handlers)?)
             }
         };
         let lists = || WorkList::new(self.partitions.sizes());
         let flights: Vec<_> = (0..options.in_flight).map(|_| lists()).collect();
-        let device = Device::new(shared, opened, mirror, (options, lease), flights);
-        Ok(Driver::new(device, publisher, lists(), options.workspace_words))
+        let words = options.workspace_words;
+        let device = Device::new(shared, opened, mirror, options, flights);
+        Ok(Driver::new(device, publisher, lists(), words))
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -179,7 +178,7 @@ impl DriverBuilder {
     }
 
     fn open_chosen(&self, row: &RowOptions) -> Result<Opened, OpenError> {
-        let options = Options { row: *row, ..self.options.clone() };
+        let options = Options { row: row.clone(), ..self.options.clone() };
         let with_row = |backend: Arc<dyn Backend>| {
             let row = Arc::clone(&backend).open_row(row)?;
             Ok((backend, row))

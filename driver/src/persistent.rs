@@ -139,7 +139,8 @@ impl Driver {
     /// between stays only.
     ///
     /// # Errors
-    /// Any [`PersistError`] but those of waiting. No kernel stays on then.
+    /// Any [`PersistError`] but those of waiting. No kernel stays on then, or still the one of
+    /// [`PersistError::Twice`].
     pub fn persist(&mut self) -> Result<Persistent<'_>, PersistError> {
         if self.stays.is_on {
             return Err(PersistError::Twice);
@@ -412,7 +413,8 @@ impl Persistent<'_> {
 
 impl Drop for Persistent<'_> {
     fn drop(&mut self) {
-        // What went wrong shows in the next call.
+        // What went wrong shows in the next call, or in `Driver::is_uncertain` and the next drain's
+        // `recovered`.
         let _ = self.driver.stop_persisting();
     }
 }

@@ -20,8 +20,9 @@
 //! IO queue, the slots looked at and new debug records, which the portable backend and the twin
 //! read back whole for it; and the workspace, if kept.
 //!
-//! A device that has timed out may be busy still. It is dropped on a thread of its own, while the
-//! next one opens; a second one that times out waits for it, and so does dropping the driver.
+//! A device that is given up may be busy still. It is dropped on a thread of its own, while the next
+//! one opens (but a row in storage of the caller's waits for that, since both would work on it); a
+//! second one that is given up waits for it, and so does dropping the driver.
 //!
 //! ```
 //! use slipring_core::layout::Geometry;
@@ -50,7 +51,6 @@ use crate::driver::DriverError;
 use crate::host_row::HostRow;
 use crate::open::{OpenError, Opened};
 use crate::shared::Shared;
-use crate::storage::Storage;
 use slipring_core::debug_log;
 use slipring_core::layout::Buffer;
 use std::ops::Range;
@@ -127,8 +127,8 @@ impl Mirror {
     }
 
     /// Has the row lie elsewhere on the next device.
-    pub(crate) fn rebind(&mut self, storage: Option<Storage>) {
-        self.options.storage = storage;
+    pub(crate) fn rebind(&mut self, options: &RowOptions) {
+        self.options = options.clone();
     }
 
     /// Takes over what the host has just written.

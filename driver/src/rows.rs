@@ -59,29 +59,32 @@ impl RowResults {
     }
 }
 
-/// A driver or a reference to one, as [`dispatch_rows`] takes them.
-pub trait RowMut: Sealed {}
-
-/// What only this crate's own types can be: always the same driver.
-pub trait Sealed {
-    #[doc(hidden)]
-    fn driver(&mut self) -> &mut Driver;
-}
-
-impl Sealed for Driver {
-    fn driver(&mut self) -> &mut Driver {
-        self
-    }
-}
-
-impl Sealed for &mut Driver {
-    fn driver(&mut self) -> &mut Driver {
-        self
-    }
-}
+/// A driver or a reference to one, as [`dispatch_rows`] takes them. No other type can be: a row is
+/// the same driver whenever it is asked.
+pub trait RowMut: sealed::Sealed {}
 
 impl RowMut for Driver {}
 impl RowMut for &mut Driver {}
+
+mod sealed {
+    use super::Driver;
+
+    pub trait Sealed {
+        fn driver(&mut self) -> &mut Driver;
+    }
+
+    impl Sealed for Driver {
+        fn driver(&mut self) -> &mut Driver {
+            self
+        }
+    }
+
+    impl Sealed for &mut Driver {
+        fn driver(&mut self) -> &mut Driver {
+            self
+        }
+    }
+}
 
 /// Runs one drain of each row, all in one submission, and brings `readback` of each home. Rows are
 /// on one device when all but the first were opened by [`Driver::another_row`].

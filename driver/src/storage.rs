@@ -24,7 +24,7 @@ use crate::open::OpenError;
 use slipring_core::layout::{Buffer, Geometry};
 use std::ops::Range;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What storage starts at a multiple of, and is as long as a multiple of: a page of the largest
 /// size that such boards have (16 KiB on a Raspberry Pi 5).
@@ -77,16 +77,27 @@ impl<const WORDS: usize> Default for Pages<WORDS> {
 /// The addresses of all rows' storage in this process.
 static TAKEN: Mutex<Vec<Range<usize>>> = Mutex::new(Vec::new());
 
-/// Storage that one row has for itself, until this is dropped.
+/// Addresses that are taken until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease(Range<usize>);
+struct Lease(Range<usize>);
 
-impl Lease {
+impl Drop for Lease {
+    fn drop(&mut self) {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|range| *range != self.0);
+    }
+}
+
+/// Storage that was checked, and is one row's until the last clone is dropped: the row's, and its
+/// buffers' where the GPU works on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Storage {
+    words: &'static [AtomicU32],
+    _lease: Arc<Lease>,
+}
+
+impl Storage {
     /// Storage for a row of `geometry`, if no row has any of it.
-    pub(crate) fn take(
-        words: &'static [AtomicU32],
-        geometry: Geometry,
-    ) -> Result<(Self, Storage), OpenError> {
+    pub(crate) fn take(words: &'static [AtomicU32], geometry: Geometry) -> Result<Self, OpenError> {
         let (needed, misaligned) = (words_for(geometry), words.as_ptr().addr() % ALIGNMENT_BYTES);
         if words.len() < needed || misaligned != 0 {
             return Err(OpenError::Storage { words: words.len(), needed, misaligned });
@@ -99,27 +110,15 @@ impl Lease {
             return Err(OpenError::StorageTaken { words: needed });
         }
         taken.push(range.clone());
-        Ok((Self(range), Storage(words)))
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|range| *range != self.0);
-    }
-}
-
-/// Storage that was checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Storage(&'static [AtomicU32]);
-
-impl Storage {
-    pub(crate) fn all(self) -> &'static [AtomicU32] {
-        self.0
+        Ok(Self { words, _lease: Arc::new(Lease(range)) })
     }
 
-    pub(crate) fn words(self, geometry: Geometry, buffer: Buffer) -> &'static [AtomicU32] {
-        &self.0[range_of(geometry, buffer)]
+    pub(crate) fn all(&self) -> &'static [AtomicU32] {
+        self.words
+    }
+
+    pub(crate) fn words(&self, geometry: Geometry, buffer: Buffer) -> &'static [AtomicU32] {
+        &self.words[range_of(geometry, buffer)]
     }
 
     /// Where the four buffers lie.

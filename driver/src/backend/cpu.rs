@@ -53,7 +53,7 @@ impl Backend for Cpu {
         let adapter = "the kernel's twin on the CPU".to_owned();
         let reason = self.reason.clone();
         Ok(Box::new(Row {
-            host: HostRow::new(geometry, options.storage),
+            host: HostRow::new(geometry, options.storage.clone()),
             device: HostRow::new(geometry, None),
             workspace: workspace.into(),
             staged: vec![Vec::new(); options.in_flight],

@@ -64,7 +64,7 @@ impl Driver {
         while self.device.flights() > 0 && self.finish_oldest(false).is_ok() {}
         self.cancel();
         self.publisher.freeze(false);
-        // What went wrong shows in the next call.
+        // What went wrong shows as after a guard was dropped.
         let _ = self.stop_persisting();
     }
 

@@ -31,8 +31,8 @@ impl Device {
         wants_fences: bool,
     ) -> Result<Arc<Self>, String> {
         // SAFETY: the handles are only read here, and used as long as `self.wgpu` lives: nothing
-        // destroys them, and whoever submits to the queue holds `order` (`Gpu::submit`, and
-        // `Gpu::exclusively` for the one call of wgpu's that submits by itself).
+        // destroys them, and whoever submits to the queue holds `order`: `Gpu::start`, and users
+        // for the one call of wgpu's that submits by itself, as `Gpu::device` asks them to.
         let hal = unsafe { wgpu.as_hal::<wgpu_hal::api::Vulkan>() }.ok_or("it is not Vulkan")?;
         let (instance, physical) =
             (hal.shared_instance().raw_instance(), hal.raw_physical_device());

@@ -7,6 +7,7 @@
 
 use super::device::{Device, failed};
 use crate::backend::BackendError;
+use crate::storage::Storage;
 use ash::vk;
 use ash::vk::MemoryPropertyFlags as Flags;
 use std::ops::Range;
@@ -80,6 +81,8 @@ struct Memory {
     flags: Flags,
     /// Where the host sees it.
     words: Option<NonNull<AtomicU32>>,
+    /// Whose memory it is, if it was imported; nobody else's until the device lets go of it.
+    _storage: Option<Storage>,
 }
 
 // SAFETY: the handles are plain numbers, destroyed in `drop` by whoever owns them last; the
@@ -107,7 +110,8 @@ impl Memory {
         // SAFETY: the type's index is one of the device's.
         let raw = unsafe { device.raw().allocate_memory(&request, None) };
         let raw = raw.map_err(failed("vkAllocateMemory"))?;
-        let mut memory = Self { device: Arc::clone(device), raw, flags, words: None };
+        let mut memory =
+            Self { device: Arc::clone(device), raw, flags, words: None, _storage: None };
         if flags.contains(Flags::HOST_VISIBLE | Flags::HOST_COHERENT) {
             let flags = vk::MemoryMapFlags::empty();
             // SAFETY: the memory is host-visible and not mapped yet.
@@ -120,9 +124,10 @@ impl Memory {
     /// Imports whole pages of the caller's.
     fn of_host(
         device: &Arc<Device>,
-        words: &'static [AtomicU32],
+        storage: &Storage,
         needs: vk::MemoryRequirements,
     ) -> Result<Self, BackendError> {
+        let words = storage.all();
         let refused = |message: String| BackendError::Refused { message };
         let import = device.host_import().map_err(refused)?;
         let (address, bytes) = (words.as_ptr(), size_of_val(words));
@@ -154,7 +159,8 @@ impl Memory {
         let raw = unsafe { device.raw().allocate_memory(&request, None) };
         let raw = raw.map_err(failed("vkAllocateMemory"))?;
         let words = NonNull::new(address.cast_mut());
-        Ok(Self { device: Arc::clone(device), raw, flags, words })
+        let (device, storage) = (Arc::clone(device), Some(storage.clone()));
+        Ok(Self { device, raw, flags, words, _storage: storage })
     }
 }
 
@@ -248,7 +254,7 @@ impl Allocation {
     /// Storage buffers in memory of the caller's, each a range of its words. All are 0.
     pub(crate) fn of_host(
         device: &Arc<Device>,
-        words: &'static [AtomicU32],
+        storage: &Storage,
         ranges: &[Range<usize>],
     ) -> Result<Vec<Self>, BackendError> {
         let mut buffers = Vec::with_capacity(ranges.len());
@@ -258,7 +264,7 @@ impl Allocation {
             let its = buffer.needs();
             needs.memory_type_bits &= its.memory_type_bits;
             let start = range.start as u64 * 4;
-            let fits = start + its.size <= size_of_val(words) as u64;
+            let fits = start + its.size <= size_of_val(storage.all()) as u64;
             if !fits || !start.is_multiple_of(its.alignment) {
                 let (size, alignment) = (its.size, its.alignment);
                 let message = format!("it wants {size} bytes at a multiple of {alignment}");
@@ -266,7 +272,7 @@ impl Allocation {
             }
             buffers.push(buffer);
         }
-        let memory = Arc::new(Memory::of_host(device, words, needs)?);
+        let memory = Arc::new(Memory::of_host(device, storage, needs)?);
         buffers
             .into_iter()
             .zip(ranges)

@@ -12,7 +12,7 @@ const SPIN: Duration = Duration::from_micros(200);
 /// Fences, where there are no timeline semaphores: submissions that may be pending at once.
 const FENCES: usize = 64;
 /// How long a submission waits for the one of [`FENCES`] before it.
-const FENCE_TIMEOUT: Duration = Duration::from_secs(10);
+const FENCE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a wait for a fence sleeps between two looks.
 const FENCE_SLEEP: Duration = Duration::from_micros(20);
 
@@ -57,8 +57,7 @@ impl Timeline {
 
     /// Submits recorded commands behind everything submitted before, and numbers the submission.
     pub(crate) fn submit(&self, commands: &[vk::CommandBuffer]) -> Result<u64, BackendError> {
-        let (queue, _order) = self.device.queue();
-        let number = self.submitted() + 1;
+        let (number, queue, _order) = self.turn()?;
         let values = [number];
         let mut timeline =
             vk::TimelineSemaphoreSubmitInfo::default().signal_semaphore_values(&values);
@@ -71,13 +70,10 @@ impl Timeline {
                 submission = submission.signal_semaphores(&semaphores).push_next(&mut timeline);
             }
             Ends::Fences(fences) => {
-                if number > FENCES as u64 {
-                    self.wait(number - FENCES as u64, FENCE_TIMEOUT)?;
-                }
                 // Nobody looks at the fence until it is the new submission's.
                 held = lock(fences);
                 fence = held[number as usize % FENCES];
-                // SAFETY: the fence's last submission has ended, and `held` is.
+                // SAFETY: the fence's last submission has ended or was refused, and `held` is.
                 unsafe { self.device.raw().reset_fences(&[fence]) }
                     .map_err(failed("vkResetFences"))?;
             }
@@ -91,6 +87,22 @@ impl Timeline {
         self.submitted.store(number, Ordering::Release);
         Ok(number)
     }
+    /// The next submission's number, and the queue for it. Where there are fences, the one that it
+    /// is to have is free.
+    fn turn(&self) -> Result<(u64, vk::Queue, MutexGuard<'_, ()>), BackendError> {
+        loop {
+            let number = self.submitted() + 1;
+            if matches!(self.ends, Ends::Fences(_)) && number > FENCES as u64 {
+                // Without the queue, which others may use meanwhile.
+                self.wait(number - FENCES as u64, FENCE_TIMEOUT)?;
+            }
+            let (queue, order) = self.device.queue();
+            if self.submitted() + 1 == number {
+                return Ok((number, queue, order));
+            }
+        }
+    }
+
     /// Whether submission `number` has ended.
     pub(crate) fn is_finished(&self, number: u64) -> Result<bool, BackendError> {
         let raw = self.device.raw();

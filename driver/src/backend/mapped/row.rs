@@ -56,10 +56,9 @@ impl Row {
         let (gpu, device, geometry) = (&mapped.gpu, &mapped.device, options.geometry);
         gpu.check_limits(needs(options))?;
         let ends_loops = gpu.ends_loops();
-        let buffers = match options.storage {
+        let buffers = match &options.storage {
             Some(storage) => {
-                let buffers =
-                    Allocation::of_host(device, storage.all(), &Storage::ranges(geometry));
+                let buffers = Allocation::of_host(device, storage, &Storage::ranges(geometry));
                 buffers.map_err(|error| match error.is_lost() {
                     true => error.into(),
                     false => OpenError::NotMapped { reason: error.to_string() },

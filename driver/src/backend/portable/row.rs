@@ -71,7 +71,7 @@ impl Row {
             is_cpu: gpu.ends_loops(),
             reason: gpu.reason().to_owned(),
         };
-        let (host, timeout) = (HostRow::new(geometry, options.storage), options.timeout);
+        let (host, timeout) = (HostRow::new(geometry, options.storage.clone()), options.timeout);
         Ok(Self { host, info, timeout, buffers, flights, portable })
     }
 }
