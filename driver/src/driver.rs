@@ -119,9 +119,10 @@ impl Driver {
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,
-    /// validation, slices and pipeline cache, which stay what they are whatever the builder is told.
-    /// Timeout and recovery are this row's too, if nothing else is said; partitions, tenants,
-    /// workspace, storage and drains in flight are the new row's own. See [`rows`](crate::rows).
+    /// validation, slices and pipeline cache, which stay what they are whatever the builder is
+    /// told. Timeout and recovery are this row's too, if nothing else is said; partitions,
+    /// tenants, workspace, storage and drains in flight are the new row's own. See
+    /// [`rows`](crate::rows).
     pub fn another_row(&self, geometry: Geometry) -> DriverBuilder {
         DriverBuilder::beside(&self.device.shared, geometry)
     }
@@ -263,13 +264,13 @@ impl Driver {
         self.device.write_workspace(first, words)
     }
 
-    /// Moves the row, as it is, into storage of the caller's ([`DriverBuilder::storage`]), out of it
-    /// (`None`), or from one to another. Tickets stay good, [`Driver::buffer`] and
+    /// Moves the row, as it is, into storage of the caller's ([`DriverBuilder::storage`]), out of
+    /// it (`None`), or from one to another. Tickets stay good, [`Driver::buffer`] and
     /// [`Driver::workspace`] are others from then on. Other rows go on meanwhile.
     ///
     /// # Errors
-    /// [`DriverError::Open`] with [`OpenError::Storage`] or [`OpenError::StorageTaken`] (by this row
-    /// too, if it is there already), or when the device does not take the
+    /// [`DriverError::Open`] with [`OpenError::Storage`] or [`OpenError::StorageTaken`] (by this
+    /// row too, if it is there already), or when the device does not take the
     /// storage; those of [`Driver::read_workspace`]. The row stays where it is then.
     pub fn rebind(&mut self, storage: Option<&'static [AtomicU32]>) -> Result<(), DriverError> {
         self.land();

@@ -162,9 +162,9 @@ impl Overlapped<'_> {
     /// Starts a drain of what was published, behind those in flight. What an earlier one leaves
     /// PUBLISHED is looked at by the first that starts after that one's end was seen.
     ///
-    /// It waits only where a drain takes more than one submission: of more than 15 runs (one a level
-    /// and segment, on llvmpipe and in the serial order more) or of hundreds of fences. (llvmpipe,
-    /// which is a CPU, may run drains while they are submitted.)
+    /// It waits only where a drain takes more than one submission: of more than 15 runs (one a
+    /// level and segment, on llvmpipe and in the serial order more) or of hundreds of fences.
+    /// (llvmpipe, which is a CPU, may run drains while they are submitted.)
     ///
     /// # Errors
     /// [`DriverError::InFlight`] when as many dispatches as there may be are in flight, or have

@@ -62,7 +62,8 @@ const MAX_SLEEP: Duration = Duration::from_millis(1);
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum PersistError {
-    /// The driver was opened without [`DriverBuilder::persistent`](crate::DriverBuilder::persistent).
+    /// The driver was opened without
+    /// [`DriverBuilder::persistent`](crate::DriverBuilder::persistent).
     #[error("the driver was not opened for it; use DriverBuilder::persistent")]
     NotPrepared,
     /// What the driver runs on cannot.
@@ -81,10 +82,10 @@ pub enum PersistError {
     /// The job did not finish in time. It may still.
     #[error("the job did not finish within {timeout_ms} ms")]
     Timeout { timeout_ms: u64 },
-    /// The device was lost while the kernel stayed on, and the driver recovers such devices: the row
-    /// and the workspace are what they were at the last checkpoint, and the next call that needs a
-    /// device opens one. Of the jobs that were published since, none is in the row any more; which
-    /// of them have run is not known ([`Driver::is_uncertain`]).
+    /// The device was lost while the kernel stayed on, and the driver recovers such devices: the
+    /// row and the workspace are what they were at the last checkpoint, and the next call that
+    /// needs a device opens one. Of the jobs that were published since, none is in the row any
+    /// more; which of them have run is not known ([`Driver::is_uncertain`]).
     /// (`jobs` counts the NOPs that a stay begins with.)
     #[error("{error}; {jobs} jobs published since the last checkpoint are uncertain")]
     Lost { error: BackendError, jobs: u32 },
@@ -135,8 +136,8 @@ impl Driver {
     /// Starts a kernel that stays on until the guard is stopped or dropped.
     ///
     /// A few NOPs are published and waited for, so that what the host writes is known to be seen at
-    /// once; they count as any job does. Observables and counters can be read at any time; the debug log
-    /// between stays only.
+    /// once; they count as any job does. Observables and counters can be read at any time; the
+    /// debug log between stays only.
     ///
     /// # Errors
     /// Any [`PersistError`] but those of waiting. No kernel stays on then, or still the one of
@@ -215,8 +216,8 @@ pub struct Persistent<'a> {
 impl Persistent<'_> {
     /// Shows that what the host writes is seen at once, and not after milliseconds or only by the
     /// next slice: two NOPs in a row must be prompt, and run within one slice. Until they are, they
-    /// are tried again: the host may have been busy. (Where the GPU is a CPU, whose slices are short,
-    /// its memory is the host's.)
+    /// are tried again: the host may have been busy. (Where the GPU is a CPU, whose slices are
+    /// short, its memory is the host's.)
     fn probe(&mut self) -> Result<(), PersistError> {
         let partitions = self.driver.publisher.partitions();
         let mut levels = Priority::ALL.into_iter();

@@ -51,7 +51,8 @@ pub fn is_skipped() -> bool {
     skipped
 }
 
-/// A driver that, when it is dropped, makes sure that Vulkan has not complained, of its end neither.
+/// A driver that, when it is dropped, makes sure that Vulkan has not complained, of its end
+/// neither.
 pub struct Checked(Option<Driver>);
 
 impl From<Driver> for Checked {

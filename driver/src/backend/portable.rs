@@ -40,8 +40,8 @@ impl Portable {
         Ok(Self { kernel, order, gpu, layout, pipelines, is_warm })
     }
 
-    /// Has the first row run every pipeline over no entries: drivers compile when a pipeline first runs, and the
-    /// first drain has a timeout.
+    /// Has the first row run every pipeline over no entries: drivers compile when a pipeline first
+    /// runs, and the first drain has a timeout.
     fn warm_up(&self, bind_group: &wgpu::BindGroup) -> Result<(), BackendError> {
         if self.is_warm.swap(true, Ordering::Relaxed) {
             return Ok(());

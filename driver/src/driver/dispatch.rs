@@ -18,11 +18,11 @@ impl Driver {
     /// # Errors
     /// [`DriverError::ObservableRange`], or [`DriverError::Backend`]: then nothing is
     /// forgotten, and the host's row is as before, unless it is shared with a device that goes on
-    /// after a timeout. When the device was lost, the drain may have run, in part or wholly; when it
-    /// refused, nothing has. With
-    /// [`recovery`](crate::DriverBuilder::recovery) a loss is an error only if the new device is lost too,
-    /// or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the drain as if
-    /// for the first time.
+    /// after a timeout. When the device was lost, the drain may have run, in part or wholly; when
+    /// it refused, nothing has. With
+    /// [`recovery`](crate::DriverBuilder::recovery) a loss is an error only if the new device is
+    /// lost too, or none opens ([`DriverError::NotRecovered`]); the next dispatch then runs the
+    /// drain as if for the first time.
     pub fn dispatch(&mut self, readback: &Readback) -> Result<Drained, DriverError> {
         let mut result = Drained::default();
         dispatch_each(&mut [self], readback, |drained| result = drained)?;
