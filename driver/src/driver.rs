@@ -225,6 +225,7 @@ impl Driver {
                 let copy = ring.slot(slot).unwrap_or_default();
                 match copy.state() {
                     State::Published => {
+                        self.uses_io |= copy.opcode == opcode::LOAD_MISS;
                         self.work.push(slot, level, copy.opcode == opcode::BATCH_FENCE);
                     }
                     State::WaitIo(_) => {
