@@ -229,23 +229,18 @@ impl Device {
         }
         let mut none = WorkList::new([0; LEVELS]);
         self.begin(&mut none, &Readback::all(), true);
-        let drained = self.finish(false);
-        match drained {
-            Err(error) => {
-                let mut work = WorkList::new([0; LEVELS]);
-                self.cancel_newest(&mut work);
-                if let Some(flight) = self.spare.last_mut() {
-                    flight.work = none;
-                }
-                Err(error)
-            }
-            Ok((mut flight, recovered)) => {
-                flight.work = none;
-                self.reuse(flight);
+        let (flight, finished) = match self.finish(false) {
+            Ok((flight, recovered)) => {
                 self.recovered = recovered;
-                Ok(())
+                (Some(flight), Ok(()))
             }
+            Err(error) => (self.flights.pop_back(), Err(error)),
+        };
+        if let Some(mut flight) = flight {
+            flight.work = none;
+            self.spare.push(flight);
         }
+        finished
     }
 
     /// Makes a call; once more on a new device, if this one is lost and to be replaced.

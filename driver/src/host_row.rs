@@ -27,11 +27,14 @@ impl HostRow {
     /// A row in the caller's storage or in memory of its own, all zero.
     pub(crate) fn new(geometry: Geometry, storage: Option<Storage>) -> Self {
         let zeroed = |buffer| (0..geometry.words(buffer)).map(|_| AtomicU32::new(0)).collect();
-        let memory = storage.map(Memory::Lent);
-        let memory = memory.unwrap_or_else(|| Memory::Own(Buffer::ALL.map(zeroed)));
-        let row = Self { geometry, memory };
-        Buffer::ALL.into_iter().for_each(|buffer| row.clear(buffer));
-        row
+        match storage {
+            None => Self { geometry, memory: Memory::Own(Buffer::ALL.map(zeroed)) },
+            Some(storage) => {
+                let row = Self { geometry, memory: Memory::Lent(storage) };
+                Buffer::ALL.into_iter().for_each(|buffer| row.clear(buffer));
+                row
+            }
+        }
     }
 
     /// A row in memory that the GPU shares, each buffer of the geometry's length.

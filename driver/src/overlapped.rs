@@ -149,11 +149,6 @@ impl Overlapped<'_> {
         self.driver.next_fault()
     }
 
-    /// The driver, to look at.
-    pub fn driver(&self) -> &Driver {
-        self.driver
-    }
-
     /// The row, which drains may be working on.
     pub fn row(&self) -> Row<'_, AtomicU32> {
         self.driver.row()

@@ -309,11 +309,6 @@ impl Persistent<'_> {
         self.driver.next_fault()
     }
 
-    /// The driver, to look at.
-    pub fn driver(&self) -> &Driver {
-        self.driver
-    }
-
     /// The row, which the kernel works on meanwhile. Whoever publishes into it around the driver
     /// must have slots of their own, in a partition that the driver does not publish to.
     pub fn row(&self) -> Row<'_, AtomicU32> {
