@@ -1,0 +1,184 @@
+//! Chunks of the arena, the jobs that they become, and how they end.
+
+use super::SourceId;
+use super::read::{Failure, Read};
+use slipring_core::publisher::{PublisherError, Ticket};
+use slipring_core::ring::Job;
+use slipring_core::slot::{ARGS, Priority};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What becomes of each chunk of a source: a slot of this opcode, with these arguments.
+///
+/// | argument | is |
+/// |---|---|
+/// | 0 | the chunk's first word in the arena |
+/// | 1 | its bytes; the rest of the chunk's words are 0 |
+/// | 2 | those of them that the next chunk does not have too ([`Source::overlap_bytes`](super::super::Source::overlap_bytes)) |
+/// | 3 | which chunk of the arena it is: no other job has it before this one was handed back |
+/// | 4 | the source's number |
+/// | 5, 6 | where it starts in its file or stream, low and high half |
+/// | 7 to 11 | what the caller adds |
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkJob {
+    opcode: u32,
+    tenant: u32,
+    priority: Priority,
+    pub(super) extra: Vec<u32>,
+}
+
+impl ChunkJob {
+    /// Arguments that the caller may add.
+    pub const MAX_ARGS: usize = ARGS - 7;
+
+    /// A normal job of tenant 0.
+    pub const fn new(opcode: u32) -> Self {
+        Self { opcode, tenant: 0, priority: Priority::Normal, extra: Vec::new() }
+    }
+
+    /// The same for another tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant: u32) -> Self {
+        self.tenant = tenant;
+        self
+    }
+
+    /// The same at another level.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// The same with more arguments, [`ChunkJob::MAX_ARGS`] at most.
+    #[must_use]
+    pub fn args(mut self, args: &[u32]) -> Self {
+        self.extra = args.to_vec();
+        self
+    }
+
+    pub(super) fn arguments(
+        &self,
+        index: u32,
+        room: &Range<usize>,
+        chunk: &Chunk,
+        own_bytes: u32,
+        source: SourceId,
+    ) -> [u32; ARGS] {
+        let (offset, first) = (chunk.read.offset, (room.start / 4) as u32);
+        let fixed =
+            [first, chunk.bytes, own_bytes, index, source.0, offset as u32, (offset >> 32) as u32];
+        let mut args = [0; ARGS];
+        args.iter_mut().zip(fixed.iter().chain(&self.extra)).for_each(|(arg, value)| *arg = *value);
+        args
+    }
+
+    pub(super) fn with<'a>(&self, args: &'a [u32]) -> Job<'a> {
+        Job { opcode: self.opcode, tenant: self.tenant, priority: self.priority, args }
+    }
+}
+
+/// A chunk of the arena.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) state: State,
+    pub(super) source: usize,
+    pub(super) read: Read,
+    pub(super) bytes: u32,
+    /// Whether the device has it, where it is copied.
+    pub(super) is_delivered: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Free,
+    Reading,
+    /// Waits for room in the ring.
+    Landed,
+    Running(Ticket),
+    Failed(Failure),
+    Refused(PublisherError),
+}
+
+impl Chunk {
+    pub(super) fn free() -> Self {
+        let mut free = Self::reading(0, Read::new(0, 0, false));
+        free.state = State::Free;
+        free
+    }
+
+    pub(super) fn reading(source: usize, read: Read) -> Self {
+        Self { state: State::Reading, source, read, bytes: 0, is_delivered: false }
+    }
+}
+
+/// A chunk that is handed back.
+#[derive(Debug)]
+pub struct FinishedChunk {
+    /// Whose it is.
+    pub source: SourceId,
+    /// Where it starts in its file or stream.
+    pub offset: u64,
+    /// Its bytes; 0 if it was not read.
+    pub bytes: u32,
+    /// Which chunk of the arena it was in.
+    pub chunk: u32,
+    /// How it ended.
+    pub end: ChunkEnd,
+}
+
+/// How a chunk ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ChunkEnd {
+    /// Its job has finished well.
+    Done,
+    /// Its job has finished with this fault code.
+    Fault(u8),
+    /// It was read, and the publisher does not take its job.
+    Refused(PublisherError),
+    /// It could not be read. The other chunks still come, of a file.
+    NotRead(ReadError),
+    /// Its slot was published over, by another publisher or after a lost device's checkpoint:
+    /// nothing is known of its job.
+    Unknown,
+}
+
+/// Why a chunk could not be read.
+#[derive(Clone, Debug)]
+pub struct ReadError {
+    /// The file, or the stream's name.
+    pub path: Arc<Path>,
+    /// The byte that was not read.
+    pub offset: u64,
+    /// The system's error number; none if the file ended there, as it became shorter meanwhile.
+    pub errno: Option<i32>,
+}
+
+impl core::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { path, offset, errno } = self;
+        write!(f, "{} at byte {offset}: ", path.display())?;
+        match errno {
+            Some(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
+            None => write!(f, "the file ends here, and was longer when it was opened"),
+        }
+    }
+}
+
+impl core::error::Error for ReadError {}
+
+/// A source of which nothing is left.
+#[derive(Clone, Debug)]
+pub struct SourceEnd {
+    /// Which one.
+    pub source: SourceId,
+    /// The file, or the stream's name.
+    pub path: Arc<Path>,
+    /// Chunks that were read.
+    pub chunks: u64,
+    /// Bytes that were read; those that chunks have in common count in each.
+    pub bytes: u64,
+}
