@@ -38,5 +38,6 @@ struct Run {
 @group(0) @binding(2) var<storage, read_write> debug_log: array<atomic<u32>>;
 @group(0) @binding(3) var<storage, read_write> io_queue: array<IoSlot>;
 @group(0) @binding(4) var<storage, read_write> workspace: array<u32>;
-@group(0) @binding(5) var<storage, read> work_list: array<u32>;
-@group(0) @binding(6) var<uniform> run: Run;
+@group(0) @binding(5) var<storage, read_write> arena: array<u32>;
+@group(0) @binding(6) var<storage, read> work_list: array<u32>;
+@group(0) @binding(7) var<uniform> run: Run;

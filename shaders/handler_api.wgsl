@@ -87,6 +87,28 @@ fn workspace_store(i: u32, value: u32) -> bool {
     return true;
 }
 
+// Words of the arena, into which files are read.
+fn arena_len() -> u32 {
+    return arrayLength(&arena);
+}
+
+// Word i of the arena; 0 past the last one.
+fn arena_load(i: u32) -> u32 {
+    if i >= arena_len() {
+        return 0u;
+    }
+    return arena[i];
+}
+
+// Sets word i of the arena; false past the last one. Two lanes that write one word race.
+fn arena_store(i: u32, value: u32) -> bool {
+    if i >= arena_len() {
+        return false;
+    }
+    arena[i] = value;
+    return true;
+}
+
 // Appends a record to the debug log. Inside a loop it makes each iteration count nine times
 // (Handler::iterations): near its end, lanes may contend for the log's cursor.
 fn debug_print(job: Job, format: u32, a: u32, b: u32) {

@@ -177,6 +177,27 @@ fn a_handler_reaches_observables_and_workspace_and_nothing_past_them() {
 }
 
 #[test]
+fn a_handler_reaches_the_arena_that_was_lent_and_nothing_past_it() {
+    let mut board = Board::new(1, 0);
+    let partitions = board.partitions;
+    let mut arena = [5, 6];
+    for lent in [2, 0] {
+        board.publish(0, Job::new(0x100, &[]));
+        let handler = |call: &Call<'_, Cell<u32>>| {
+            assert_eq!(call.arena_len(), lent as u32);
+            assert_eq!(call.arena_store(1, call.arena_load(0) + 2), lent == 2);
+            for past in [lent as u32, u32::MAX] {
+                assert_eq!((call.arena_store(past, 1), call.arena_load(past)), (false, 0));
+            }
+            Some(0)
+        };
+        let twin = Twin::new(board.row(), &mut [0; 0], handler).arena(&mut arena[..lent]);
+        { twin }.drain(&partitions).unwrap();
+        assert_eq!((board.status(0), arena), (DONE, [5, 7]));
+    }
+}
+
+#[test]
 fn built_in_and_reserved_opcodes_never_reach_a_handler() {
     for opcode in BUILTIN.into_iter().chain([0xFFF0, 0xFFFF, 0x8000_0000]) {
         let mut board = Board::new(1, 4);

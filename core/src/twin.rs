@@ -57,6 +57,7 @@ enum End {
 pub struct Twin<'a, W, F> {
     row: Row<'a, W>,
     workspace: &'a [W],
+    arena: &'a [W],
     handlers: F,
     fused: Option<u32>,
     segment: u32,
@@ -67,7 +68,14 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     /// A kernel that runs over `row`, with `workspace` for DFA_STEP and the handlers.
     pub fn new(row: Row<'a, W>, workspace: impl Words<'a, Word = W>, handlers: F) -> Self {
         let workspace = workspace.into_words();
-        Self { row, workspace, handlers, fused: None, segment: 0, segments: 1 }
+        Self { row, workspace, arena: &[], handlers, fused: None, segment: 0, segments: 1 }
+    }
+
+    /// Lends the handlers an arena; it has no words if not said.
+    #[must_use]
+    pub fn arena(mut self, words: impl Words<'a, Word = W>) -> Self {
+        self.arena = words.into_words();
+        self
     }
 
     /// The twin of a fused kernel, which runs nothing but `opcode`, NOP, BATCH_FENCE and SHUTDOWN:
@@ -163,7 +171,9 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
         reserved: Option<u8>,
     ) {
         let end = if tenant < TENANTS {
-            self.run(Call::new(&self.row, self.workspace, slot, tenant, opcode, args), reserved)
+            let (row, workspace, arena) = (self.row, self.workspace, self.arena);
+            let segment = self.segment;
+            self.run(&Call { row, workspace, arena, slot, tenant, opcode, args, segment }, reserved)
         } else {
             End::Fault(fault::TENANT)
         };

@@ -10,6 +10,7 @@ pub(crate) use cpu::Cpu;
 pub(crate) use mapped::Mapped;
 pub(crate) use portable::Portable;
 
+use crate::arena::ArenaOptions;
 use crate::host_row::HostRow;
 use crate::open::{BackendChoice, OpenError};
 use crate::persistent::{PersistError, Slices};
@@ -101,6 +102,7 @@ pub(crate) struct Options {
 pub(crate) struct RowOptions {
     pub(crate) geometry: Geometry,
     pub(crate) workspace_words: usize,
+    pub(crate) arena: Option<ArenaOptions>,
     pub(crate) timeout: Duration,
     /// Drains that may be in flight at once, at least 1.
     pub(crate) in_flight: usize,
@@ -108,6 +110,13 @@ pub(crate) struct RowOptions {
     pub(crate) storage: Option<Storage>,
     /// Which memory type the row is to lie in, for tests.
     pub(crate) memory_type: Option<u32>,
+}
+
+impl RowOptions {
+    /// Words of the arena, which were checked; at least 1, since no binding is empty.
+    pub(crate) fn arena_words(&self) -> usize {
+        self.arena.map_or(1, |arena| arena.words() as usize)
+    }
 }
 
 /// One drain, as a backend sees it.
@@ -249,6 +258,12 @@ pub(crate) trait Resident: Send {
     /// Reads workspace words from word `first` on; the range was checked.
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError>;
 
+    /// Writes arena words from word `first` on; the range was checked.
+    fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError>;
+
+    /// Reads arena words from word `first` on; the range was checked.
+    fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError>;
+
     /// The GPU, for passes of the user's own; none on the CPU.
     fn gpu(&self) -> Option<&crate::gpu::Gpu> {
         None
@@ -261,6 +276,11 @@ pub(crate) trait Resident: Send {
 
     /// The GPU's workspace, to bind in passes of the user's own.
     fn workspace(&self) -> Option<&wgpu::Buffer> {
+        None
+    }
+
+    /// The GPU's arena, to bind in passes of the user's own.
+    fn arena(&self) -> Option<&wgpu::Buffer> {
         None
     }
 }

@@ -74,6 +74,11 @@ impl Device {
         }
     }
 
+    /// What the row was opened with.
+    pub(crate) fn options(&self) -> &RowOptions {
+        &self.options
+    }
+
     /// The host's row.
     pub(crate) fn host(&self) -> &HostRow {
         self.resident.host()
@@ -191,6 +196,20 @@ impl Device {
         self.call(false, |device| device.resident.read_workspace(first, words))
     }
 
+    /// Writes arena words; the range was checked.
+    pub(crate) fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
+        self.call(false, |device| device.resident.write_arena(first, words))
+    }
+
+    /// Reads arena words; the range was checked.
+    pub(crate) fn read_arena(
+        &mut self,
+        first: usize,
+        words: &mut [u32],
+    ) -> Result<(), DriverError> {
+        self.call(false, |device| device.resident.read_arena(first, words))
+    }
+
     /// Takes over the whole row, on which no kernel works at the moment, as what to go back to.
     pub(crate) fn checkpoint(&mut self) -> Result<(), BackendError> {
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
@@ -214,6 +233,7 @@ impl Device {
         let mut resident = Arc::clone(&self.backend).open_row(&options).map_err(Box::new)?;
         resident.host().copy_from(&copy, &whole(geometry));
         resident.write_workspace(0, &workspace)?;
+        copy_arena(&mut *self.resident, &mut *resident, options.arena_words())?;
         if let Some(mirror) = &mut self.mirror {
             mirror.rebind(&options);
         }
@@ -304,6 +324,21 @@ impl Device {
             let _ = thread.join();
         }
     }
+}
+
+/// Copies a whole arena, a part at a time: it may be large.
+fn copy_arena(
+    from: &mut dyn Resident,
+    to: &mut dyn Resident,
+    words: usize,
+) -> Result<(), BackendError> {
+    let mut part = vec![0; words.min(1 << 20)];
+    for first in (0..words).step_by(part.len()) {
+        let part = &mut part[..words.min(first + (1 << 20)) - first];
+        from.read_arena(first, part)?;
+        to.write_arena(first, part)?;
+    }
+    Ok(())
 }
 
 impl Drop for Device {

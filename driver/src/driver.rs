@@ -7,6 +7,7 @@
 
 mod dispatch;
 mod io;
+mod memory;
 mod publish;
 
 use crate::backend::{BackendError, BackendInfo};
@@ -27,7 +28,7 @@ use slipring_core::slot::{Priority, State};
 use slipring_core::tenant::{Tenant, TenantError};
 use std::sync::atomic::AtomicU32;
 
-/// Why a dispatch did not happen, or a workspace was not reached.
+/// Why a dispatch did not happen, or words of the workspace or the arena were not reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -41,6 +42,9 @@ pub enum DriverError {
     /// Words outside the workspace.
     #[error("words {first}..{end} of a workspace of {words}")]
     WorkspaceRange { first: usize, end: usize, words: usize },
+    /// Words outside the arena.
+    #[error("words {first}..{end} of an arena of {words}")]
+    ArenaRange { first: usize, end: usize, words: usize },
     /// Observables that the row does not have.
     #[error("observables {first}..{end} of {observables}")]
     ObservableRange { first: u32, end: u32, observables: u32 },
@@ -85,7 +89,6 @@ pub struct Driver {
     pub(crate) device: Device,
     pub(crate) publisher: Publisher<Vec<Entry>>,
     work: WorkList,
-    workspace_words: usize,
     /// Whether slots may wait for I/O: the IO queue is then always read back.
     uses_io: bool,
     prefetch_failures: u32,
@@ -108,20 +111,15 @@ impl Driver {
         DriverBuilder::new(kernel, geometry)
     }
 
-    pub(crate) fn new(
-        device: Device,
-        publisher: Publisher<Vec<Entry>>,
-        work: WorkList,
-        workspace_words: usize,
-    ) -> Self {
+    pub(crate) fn new(device: Device, publisher: Publisher<Vec<Entry>>, work: WorkList) -> Self {
         let (uses_io, prefetch_failures, stays) = (false, 0, Stays::default());
-        Self { device, publisher, work, workspace_words, uses_io, prefetch_failures, stays }
+        Self { device, publisher, work, uses_io, prefetch_failures, stays }
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,
     /// validation, slices and pipeline cache, which stay what they are whatever the builder is
     /// told. Timeout and recovery are this row's too, if nothing else is said; partitions,
-    /// tenants, workspace, storage and drains in flight are the new row's own. See
+    /// tenants, workspace, arena, storage and drains in flight are the new row's own. See
     /// [`rows`](crate::rows).
     pub fn another_row(&self, geometry: Geometry) -> DriverBuilder {
         DriverBuilder::beside(&self.device.shared, geometry)
@@ -146,6 +144,11 @@ impl Driver {
     /// The GPU's workspace, to bind in passes of the user's own; none on the twin.
     pub fn workspace(&self) -> Option<&wgpu::Buffer> {
         self.device.resident.workspace()
+    }
+
+    /// The GPU's arena, to bind in passes of the user's own; none on the twin.
+    pub fn arena(&self) -> Option<&wgpu::Buffer> {
+        self.device.resident.arena()
     }
 
     /// The row as the host knows it: as of the last drain, in what was read back.
@@ -255,19 +258,9 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes workspace words from word `first` on, ahead of the next dispatch.
-    ///
-    /// # Errors
-    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`], [`DriverError::NotRecovered`].
-    pub fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
-        self.land();
-        self.check_workspace(first, words.len())?;
-        self.device.write_workspace(first, words)
-    }
-
     /// Moves the row, as it is, into storage of the caller's ([`DriverBuilder::storage`]), out of
-    /// it (`None`), or from one to another. Tickets stay good, [`Driver::buffer`] and
-    /// [`Driver::workspace`] are others from then on. Other rows go on meanwhile.
+    /// it (`None`), or from one to another. Tickets stay good, [`Driver::buffer`],
+    /// [`Driver::workspace`] and [`Driver::arena`] are others from then on. Other rows go on meanwhile.
     ///
     /// # Errors
     /// [`DriverError::Open`] with [`OpenError::Storage`] or [`OpenError::StorageTaken`] (by this
@@ -278,23 +271,5 @@ impl Driver {
         let geometry = self.device.host().geometry();
         let storage = storage.map(|words| Storage::take(words, geometry)).transpose();
         self.device.rebind(storage.map_err(Box::new)?)
-    }
-
-    /// Reads workspace words from word `first` on.
-    ///
-    /// # Errors
-    /// [`DriverError::WorkspaceRange`], [`DriverError::Backend`], [`DriverError::NotRecovered`].
-    pub fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), DriverError> {
-        self.land();
-        self.check_workspace(first, words.len())?;
-        self.device.read_workspace(first, words)
-    }
-
-    fn check_workspace(&self, first: usize, len: usize) -> Result<(), DriverError> {
-        let (end, words) = (first.saturating_add(len), self.workspace_words);
-        if end > words {
-            return Err(DriverError::WorkspaceRange { first, end, words });
-        }
-        Ok(())
     }
 }

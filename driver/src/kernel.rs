@@ -8,7 +8,7 @@
 //!
 //! A handler is a WGSL function `fn name(job: Job) -> u32` that runs the slots of one user
 //! opcode. `shaders/handler_api.wgsl` is all that it may use of the kernel: its arguments, the
-//! observables, the workspace and the debug log. Whatever is wrong with it is reported where it
+//! observables, the workspace, the arena and the debug log. Whatever is wrong with it is reported where it
 //! stands in the user's own file.
 //!
 //! ```
@@ -58,11 +58,13 @@ pub mod binding {
     pub const IO_QUEUE: u32 = 3;
     /// The workspace: the handlers' words, and DFA_STEP's tables.
     pub const WORKSPACE: u32 = 4;
+    /// The arena, which files are read into, for handlers.
+    pub const ARENA: u32 = 5;
     /// The work list: `level << 28 | slot` an entry, read only.
-    pub const WORK_LIST: u32 = 5;
+    pub const WORK_LIST: u32 = 6;
     /// Uniform {offset, count, passes, look_passes, budget, …}: the dispatch's run of the work
     /// list.
-    pub const RUN: u32 = 6;
+    pub const RUN: u32 = 7;
 }
 
 /// One of [`Kernel::ENTRIES`].

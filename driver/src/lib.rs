@@ -4,6 +4,7 @@
 //! published, runs the megakernel over it and brings results home. Where there is no GPU, the
 //! kernel's twin runs on the CPU, with the same results.
 
+pub mod arena;
 pub mod backend;
 mod device;
 mod dirty;
@@ -25,6 +26,7 @@ pub mod storage;
 mod vulkan;
 mod work;
 
+pub use arena::ArenaOptions;
 pub use backend::{BackendError, BackendInfo, LaneOrder};
 pub use driver::{Driver, DriverError};
 pub use kernel::{Handler, Kernel};

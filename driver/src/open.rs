@@ -4,6 +4,7 @@ mod builder;
 
 pub use builder::DriverBuilder;
 
+use crate::arena::{ArenaOptions, CHUNK_STEP_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKS};
 use crate::backend::{Backend, BackendError, Cpu, Mapped, Options, Portable, Resident, RowOptions};
 use crate::device::Device;
 use crate::driver::Driver;
@@ -46,6 +47,18 @@ pub enum OpenError {
     /// A workspace whose words a `u32` cannot count.
     #[error("a workspace of {words} words; {MAX_WORKSPACE_WORDS} can be counted")]
     Workspace { words: usize },
+    /// Chunks of an arena that are not whole pages, or too large.
+    #[error(
+        "arena chunks of {chunk_bytes} bytes; a multiple of {CHUNK_STEP_BYTES} up to \
+         {MAX_CHUNK_BYTES} is possible"
+    )]
+    ArenaChunkBytes { chunk_bytes: u32 },
+    /// An arena of no chunks, or too many.
+    #[error("an arena of {chunks} chunks; 1 to {MAX_CHUNKS} are possible")]
+    ArenaChunks { chunks: u32 },
+    /// An arena whose words a `u32` cannot count.
+    #[error("an arena of {words} words; {MAX_WORKSPACE_WORDS} can be counted")]
+    Arena { words: u64 },
     /// Storage that is too short for the row, or does not start at a page.
     #[error(
         "storage of {words} words, {misaligned} bytes past a page; {needed} words at a multiple of \
@@ -65,8 +78,9 @@ pub enum OpenError {
     /// A slice of no time, or longer than a small GPU's watchdog leaves.
     #[error("slices of {slice_ms} ms; more than 0 and up to {} ms are allowed", MAX_SLICE.as_millis())]
     Slice { slice_ms: u64 },
-    /// No memory for the workspace of the twin, or of a driver that recovers.
-    #[error("no memory for a workspace of {bytes} bytes")]
+    /// No memory for the workspace or the arena of the twin, or the workspace of a driver that
+    /// recovers.
+    #[error("no memory for {bytes} bytes of the workspace or the arena")]
     OutOfMemory { bytes: u64 },
     /// No GPU.
     #[error(transparent)]
@@ -133,9 +147,8 @@ impl DriverBuilder {
         };
         let lists = || WorkList::new(self.partitions.sizes());
         let flights: Vec<_> = (0..options.in_flight).map(|_| lists()).collect();
-        let words = options.workspace_words;
         let device = Device::new(shared, opened, mirror, options, flights);
-        Ok(Driver::new(device, publisher, lists(), words))
+        Ok(Driver::new(device, publisher, lists()))
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -151,6 +164,7 @@ impl DriverBuilder {
         if words > MAX_WORKSPACE_WORDS {
             return Err(OpenError::Workspace { words });
         }
+        self.options.row.arena.map_or(Ok(()), ArenaOptions::check)?;
         let slots = self.partitions.slots();
         if slots != geometry.slots() {
             return Err(LayoutError::SlotCount { slots, expected: geometry.slots() }.into());

@@ -39,7 +39,7 @@ impl Raw {
             (hal.raw_device().clone(), hal.raw_queue(), hal.queue_family_index(), types)
         };
         let words = Buffer::ALL.map(|buffer| geometry.words(buffer));
-        let lengths = [words[0], words[1], words[2], words[3], 1, jobs as usize, 64];
+        let lengths = [words[0], words[1], words[2], words[3], 1, 1, jobs as usize, 64];
         let mut made = Vec::<Destroy>::new();
         // SAFETY: every handle is made here, of one device, used by one thread, and destroyed in
         // `drop`; each mapping has the length that is kept beside it.
@@ -191,7 +191,7 @@ unsafe fn pipeline(
         })
         .collect();
     let sizes = [vk::DescriptorType::STORAGE_BUFFER, vk::DescriptorType::UNIFORM_BUFFER]
-        .map(|kind| vk::DescriptorPoolSize::default().ty(kind).descriptor_count(6));
+        .map(|kind| vk::DescriptorPoolSize::default().ty(kind).descriptor_count(7));
     let code = kernel.spirv(Kernel::DRAIN).expect("SPIR-V");
     let name = std::ffi::CString::new(Kernel::DRAIN).expect("a name");
     // SAFETY: as the caller says; every handle is of this device, and made just before its use.

@@ -35,7 +35,7 @@ impl Safe {
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         let lengths = Buffer::ALL.map(|buffer| geometry.words(buffer));
         let row = lengths.map(|words| create(words, storage));
-        let workspace = create(1, storage);
+        let [workspace, arena] = [(); 2].map(|()| create(1, storage));
         let work_list = create(jobs as usize, storage);
         let run = create(Kernel::RUN_BYTES as usize / 4, wgpu::BufferUsages::UNIFORM);
         let staging = create(lengths[1], wgpu::BufferUsages::MAP_READ);
@@ -61,15 +61,15 @@ impl Safe {
         };
         let storage =
             |binding, read_only| entry(binding, wgpu::BufferBindingType::Storage { read_only });
-        let mut entries: Vec<_> = (0..5).map(|binding| storage(binding, false)).collect();
-        entries.extend([storage(5, true), entry(6, wgpu::BufferBindingType::Uniform)]);
+        let mut entries: Vec<_> = (0..6).map(|binding| storage(binding, false)).collect();
+        entries.extend([storage(6, true), entry(7, wgpu::BufferBindingType::Uniform)]);
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: None,
             entries: &entries,
         });
         let [a, b, c, d] = &row;
         let bound: Vec<_> = (0..)
-            .zip([a, b, c, d, &workspace, &work_list, &run])
+            .zip([a, b, c, d, &workspace, &arena, &work_list, &run])
             .map(|(binding, buffer)| wgpu::BindGroupEntry {
                 binding,
                 resource: buffer.as_entire_binding(),

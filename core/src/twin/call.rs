@@ -48,6 +48,7 @@ impl<'a, W: WordMut> Args<'a, W> {
 pub struct Call<'a, W> {
     pub(super) row: Row<'a, W>,
     pub(super) workspace: &'a [W],
+    pub(super) arena: &'a [W],
     pub(super) slot: u32,
     pub(super) tenant: u32,
     pub(super) opcode: u32,
@@ -56,21 +57,9 @@ pub struct Call<'a, W> {
 }
 
 impl<'a, W: WordMut> Call<'a, W> {
-    pub(super) fn new(
-        row: &Row<'a, W>,
-        workspace: &'a [W],
-        slot: u32,
-        tenant: u32,
-        opcode: u32,
-        args: Args<'a, W>,
-    ) -> Self {
-        Self { row: *row, workspace, slot, tenant, opcode, args, segment: 0 }
-    }
-
     /// The same slot's call for one operation of its packed payload.
     pub(super) fn packed(&self, op: &PackedOp) -> Self {
-        let args = self.args.of_packed(op);
-        Self::new(&self.row, self.workspace, self.slot, self.tenant, u32::from(op.opcode), args)
+        Self { opcode: u32::from(op.opcode), args: self.args.of_packed(op), ..*self }
     }
 
     /// The ring slot that runs.
@@ -141,6 +130,21 @@ impl<'a, W: WordMut> Call<'a, W> {
     /// Writes a word of the workspace; `false` past the end.
     pub fn workspace_store(&self, index: u32, value: u32) -> bool {
         self.workspace.get(index as usize).map(|word| word.store(value)).is_some()
+    }
+
+    /// Words of the arena.
+    pub fn arena_len(&self) -> u32 {
+        self.arena.len() as u32
+    }
+
+    /// A word of the arena; 0 past the end.
+    pub fn arena_load(&self, index: u32) -> u32 {
+        self.arena.get(index as usize).map_or(0, |word| word.load())
+    }
+
+    /// Writes a word of the arena; `false` past the end.
+    pub fn arena_store(&self, index: u32, value: u32) -> bool {
+        self.arena.get(index as usize).map(|word| word.store(value)).is_some()
     }
 
     /// Appends a record to the debug log.

@@ -11,21 +11,20 @@ use crate::words::WordMut;
 
 impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     /// Runs a claimed slot. `reserved` is the IO slot that a LOAD_MISS got.
-    pub(super) fn run(&mut self, mut call: Call<'a, W>, reserved: Option<u8>) -> End {
-        call.segment = self.segment;
+    pub(super) fn run(&mut self, call: &Call<'a, W>, reserved: Option<u8>) -> End {
         match call.opcode {
-            opcode if !self.runs(opcode) => self.simple(&call),
-            opcode::PACKED_SLOT => self.packed(&call),
+            opcode if !self.runs(opcode) => self.simple(call),
+            opcode::PACKED_SLOT => self.packed(call),
             opcode::LOAD_MISS => match reserved {
-                Some(io_slot) => load_miss(&call, io_slot),
+                Some(io_slot) => load_miss(call, io_slot),
                 None => End::Fault(fault::RANGE),
             },
-            opcode::SHUTDOWN => shutdown(&call),
+            opcode::SHUTDOWN => shutdown(call),
             opcode::PRINTF => {
                 call.debug_print(call.arg(0), call.arg(1), call.arg(2));
                 End::Done
             }
-            _ => self.simple(&call),
+            _ => self.simple(call),
         }
     }
 

@@ -45,17 +45,13 @@ impl Backend for Cpu {
 
     fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError> {
         let geometry = options.geometry;
-        let mut workspace = Vec::new();
-        let bytes = 4 * options.workspace_words as u64;
-        let reserved = workspace.try_reserve_exact(options.workspace_words);
-        reserved.map_err(|_| OpenError::OutOfMemory { bytes })?;
-        workspace.extend((0..options.workspace_words).map(|_| AtomicU32::new(0)));
         let adapter = "the kernel's twin on the CPU".to_owned();
         let reason = self.reason.clone();
         Ok(Box::new(Row {
             host: HostRow::new(geometry, options.storage.clone()),
             device: HostRow::new(geometry, None),
-            workspace: workspace.into(),
+            workspace: zeroed(options.workspace_words)?,
+            arena: zeroed(options.arena_words())?,
             staged: vec![Vec::new(); options.in_flight],
             info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
             cpu: self,
@@ -79,11 +75,20 @@ impl Backend for Cpu {
     }
 }
 
+fn zeroed(words: usize) -> Result<Box<[AtomicU32]>, OpenError> {
+    let mut zeroed = Vec::new();
+    let reserved = zeroed.try_reserve_exact(words);
+    reserved.map_err(|_| OpenError::OutOfMemory { bytes: 4 * words as u64 })?;
+    zeroed.extend((0..words).map(|_| AtomicU32::new(0)));
+    Ok(zeroed.into())
+}
+
 struct Row {
     cpu: Arc<Cpu>,
     host: HostRow,
     device: HostRow,
     workspace: Box<[AtomicU32]>,
+    arena: Box<[AtomicU32]>,
     /// Of each flight, the words to bring back.
     staged: Vec<Vec<u32>>,
     info: BackendInfo,
@@ -113,7 +118,7 @@ impl Resident for Row {
         let uploaded_bytes = self.device.copy_from(&self.host, drain.uploads);
         let mut cost = Cost { uploaded_bytes, ..Cost::default() };
         let twin = Twin::new(self.device.row(), &self.workspace[..], run);
-        let mut twin = twin.segments(*segments);
+        let mut twin = twin.arena(&self.arena[..]).segments(*segments);
         if let Some(opcode) = self.cpu.fused {
             twin = twin.fused(opcode);
         }
@@ -160,6 +165,16 @@ impl Resident for Row {
 
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
         load_words(&self.workspace, first, words);
+        Ok(())
+    }
+
+    fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        store_words(&self.arena, first, words.iter().copied());
+        Ok(())
+    }
+
+    fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        load_words(&self.arena, first, words);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a driver is made of.
 
 use super::{BackendChoice, DEFAULT_TIMEOUT};
+use crate::arena::ArenaOptions;
 use crate::backend::{LaneOrder, Options, RowOptions};
 use crate::kernel::Kernel;
 use crate::recovery::{Losses, Recovery};
@@ -46,6 +47,7 @@ impl DriverBuilder {
         let row = RowOptions {
             geometry,
             workspace_words: 1,
+            arena: None,
             timeout: DEFAULT_TIMEOUT,
             in_flight: 1,
             storage: None,
@@ -100,6 +102,13 @@ impl DriverBuilder {
     #[must_use]
     pub fn workspace_words(mut self, words: usize) -> Self {
         self.options.row.workspace_words = words.max(1);
+        self
+    }
+
+    /// An arena, which files are read into and handlers see; one word if not said.
+    #[must_use]
+    pub fn arena(mut self, arena: ArenaOptions) -> Self {
+        self.options.row.arena = Some(arena);
         self
     }
 

@@ -153,6 +153,14 @@ impl Resident for Losing<Box<dyn Resident>> {
         self.inner.read_workspace(first, words)
     }
 
+    fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        self.inner.write_arena(first, words)
+    }
+
+    fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        self.inner.read_arena(first, words)
+    }
+
     fn gpu(&self) -> Option<&crate::gpu::Gpu> {
         self.inner.gpu()
     }
@@ -163,5 +171,9 @@ impl Resident for Losing<Box<dyn Resident>> {
 
     fn workspace(&self) -> Option<&wgpu::Buffer> {
         self.inner.workspace()
+    }
+
+    fn arena(&self) -> Option<&wgpu::Buffer> {
+        self.inner.arena()
     }
 }

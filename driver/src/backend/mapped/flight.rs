@@ -23,20 +23,20 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// A flight over the row's buffers and workspace.
+    /// A flight over all that the row binds: its buffers, workspace and arena.
     pub(super) fn new(
         mapped: &Mapped,
         plan: Plan,
         slots: u32,
         row: &[Allocation],
-        workspace: &Allocation,
+        others: [&Allocation; 2],
     ) -> Result<Self, BackendError> {
         let allocate =
             |words, usage| Allocation::new(&mapped.device, words, usage, Placement::HostWrites);
         let work = allocate(slots as usize, Usage::Storage)?;
         let run_params = allocate(RUNS * Kernel::RUN_STRIDE / 4, Usage::Uniform)?;
         let arguments = allocate(RUNS * DISPATCH_WORDS, Usage::Indirect)?;
-        let storage = row.iter().chain([workspace, &work]);
+        let storage = row.iter().chain(others).chain([&work]);
         let bindings = Bindings::new(&mapped.pipelines, storage, &run_params)?;
         let (device, pipelines) = (&mapped.device, &mapped.pipelines);
         let recording = Recording::drains(device, pipelines, &bindings, plan.entry(), &arguments)?;

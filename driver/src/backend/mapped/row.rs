@@ -31,6 +31,7 @@ pub(super) struct Row {
     timeout: Duration,
     imports: [wgpu::Buffer; 4],
     workspace_import: wgpu::Buffer,
+    arena_import: wgpu::Buffer,
     /// Where the host does not see the workspace.
     staging: Option<Staging>,
     /// Whether wgpu holds writes to the workspace that it has not submitted.
@@ -40,13 +41,15 @@ pub(super) struct Row {
     flights: Vec<Flight>,
     host: HostRow,
     workspace: Allocation,
+    arena: Allocation,
     mapped: Arc<Mapped>,
 }
 
 /// What a row's buffers need of a GPU.
 pub(super) fn needs(options: &RowOptions) -> Needs {
     let row_words = Buffer::ALL.into_iter().map(|buffer| options.geometry.words(buffer));
-    let largest = row_words.fold(options.workspace_words, usize::max) as u64 * 4;
+    let others = [options.workspace_words, options.arena_words()];
+    let largest = row_words.chain(others).fold(0, usize::max) as u64 * 4;
     Needs { largest_binding: largest, largest_buffer: largest }
 }
 
@@ -81,10 +84,12 @@ impl Row {
         };
         let workspace_words = options.workspace_words;
         let workspace = Allocation::new(device, workspace_words, Usage::Storage, Placement::Gpu)?;
+        let arena =
+            Allocation::new(device, options.arena_words(), Usage::Storage, Placement::HostReads)?;
         let flight = |_| -> Result<_, OpenError> {
             let slots = geometry.slots();
             let plan = Plan::new(&mapped.kernel, slots, ends_loops, mapped.order)?;
-            Ok(Flight::new(&mapped, plan, slots, &buffers, &workspace)?)
+            Ok(Flight::new(&mapped, plan, slots, &buffers, [&workspace, &arena])?)
         };
         let flights = (0..options.in_flight).map(flight).collect::<Result<Vec<_>, _>>()?;
         let stay = match mapped.slice {
@@ -97,6 +102,7 @@ impl Row {
         let import = |buffer: Buffer| buffers[buffer as usize].import(buffer.name());
         let imports = Buffer::ALL.map(import);
         let workspace_import = workspace.import("workspace");
+        let arena_import = arena.import("arena");
         let mut staging = None;
         if workspace.mapped().is_none() {
             staging = Some(Staging::new(gpu.device(), STAGING_WORDS.min(workspace_words)));
@@ -122,12 +128,14 @@ impl Row {
             timeout: options.timeout,
             imports,
             workspace_import,
+            arena_import,
             staging,
             has_pending_writes: false,
             stay,
             flights,
             host: HostRow::mapped(geometry, buffers),
             workspace,
+            arena,
             mapped,
         };
         row.warm_up()?;
@@ -268,6 +276,20 @@ impl Resident for Row {
         staging.read_buffer(gpu, &self.workspace_import, first, words, self.timeout)
     }
 
+    fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        self.mapped.gpu.check()?;
+        self.mapped.gpu.wait_for_users(self.timeout)?;
+        store(&self.arena, first, words.iter().copied());
+        Ok(())
+    }
+
+    fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        self.mapped.gpu.check()?;
+        self.mapped.gpu.wait_for_users(self.timeout)?;
+        load_words(self.arena.mapped().unwrap_or(&[]), first, words);
+        Ok(())
+    }
+
     fn gpu(&self) -> Option<&Gpu> {
         Some(&self.mapped.gpu)
     }
@@ -278,6 +300,10 @@ impl Resident for Row {
 
     fn workspace(&self) -> Option<&wgpu::Buffer> {
         Some(&self.workspace_import)
+    }
+
+    fn arena(&self) -> Option<&wgpu::Buffer> {
+        Some(&self.arena_import)
     }
 }
 

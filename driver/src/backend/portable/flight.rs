@@ -26,7 +26,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// A flight over the row's buffers and workspace, with room for so many words each way.
+    /// A flight over all that the row binds, with room for so many words each way.
     pub(super) fn new(
         portable: &Portable,
         plan: Plan,

@@ -20,6 +20,7 @@ pub(super) fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout 
             storage(binding::DEBUG_LOG, false),
             storage(binding::IO_QUEUE, false),
             storage(binding::WORKSPACE, false),
+            storage(binding::ARENA, false),
             storage(binding::WORK_LIST, true),
             entry(binding::RUN, wgpu::BufferBindingType::Uniform, true),
         ],

@@ -19,7 +19,7 @@ pub(super) struct Row {
     host: HostRow,
     info: BackendInfo,
     timeout: Duration,
-    /// The four buffers, and the workspace.
+    /// The four buffers, the workspace and the arena.
     buffers: Vec<wgpu::Buffer>,
     flights: Vec<Flight>,
     portable: Arc<Portable>,
@@ -27,6 +27,8 @@ pub(super) struct Row {
 
 /// Where the workspace is among the buffers.
 const WORKSPACE: usize = Buffer::ALL.len();
+/// Where the arena is.
+const ARENA: usize = WORKSPACE + 1;
 
 /// Words that go up and come back at most.
 fn copied_words(options: &RowOptions) -> [usize; 2] {
@@ -37,8 +39,9 @@ fn copied_words(options: &RowOptions) -> [usize; 2] {
 
 /// What a row's buffers need of a GPU.
 pub(super) fn needs(options: &RowOptions) -> Needs {
-    let bound = Buffer::ALL.into_iter().map(|buffer| options.geometry.words(buffer));
-    let largest_binding = bound.fold(options.workspace_words, usize::max);
+    let row = Buffer::ALL.into_iter().map(|buffer| options.geometry.words(buffer));
+    let others = [options.workspace_words, options.arena_words()];
+    let largest_binding = row.chain(others).fold(0, usize::max);
     let largest_buffer = copied_words(options).into_iter().fold(largest_binding, usize::max);
     let [largest_binding, largest_buffer] =
         [largest_binding, largest_buffer].map(|words| words as u64 * 4);
@@ -54,7 +57,8 @@ impl Row {
             | wgpu::BufferUsages::COPY_DST
             | wgpu::BufferUsages::COPY_SRC;
         let row = Buffer::ALL.map(|buffer| (buffer.name(), geometry.words(buffer)));
-        let named = row.into_iter().chain([("workspace", options.workspace_words)]);
+        let others = [("workspace", options.workspace_words), ("arena", options.arena_words())];
+        let named = row.into_iter().chain(others);
         let buffers: Vec<_> =
             named.map(|(label, words)| gpu.create_buffer(label, words, resident)).collect();
         let slots = geometry.slots();
@@ -73,6 +77,23 @@ impl Row {
         };
         let (host, timeout) = (HostRow::new(geometry, options.storage.clone()), options.timeout);
         Ok(Self { host, info, timeout, buffers, flights, portable })
+    }
+}
+
+impl Row {
+    fn write(&self, buffer: usize, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        let gpu = &self.portable.gpu;
+        gpu.check()?;
+        gpu.write(&self.buffers[buffer], first as u64 * 4, bytemuck::cast_slice(words));
+        gpu.check()
+    }
+
+    fn read(&self, buffer: usize, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        let gpu = &self.portable.gpu;
+        gpu.check()?;
+        // No drain is in flight.
+        let staging = &self.flights[0].staging;
+        staging.read_buffer(gpu, &self.buffers[buffer], first, words, self.timeout)
     }
 }
 
@@ -140,18 +161,19 @@ impl Resident for Row {
     }
 
     fn write_workspace(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
-        let gpu = &self.portable.gpu;
-        gpu.check()?;
-        gpu.write(&self.buffers[WORKSPACE], first as u64 * 4, bytemuck::cast_slice(words));
-        gpu.check()
+        self.write(WORKSPACE, first, words)
     }
 
     fn read_workspace(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
-        let gpu = &self.portable.gpu;
-        gpu.check()?;
-        // No drain is in flight.
-        let staging = &self.flights[0].staging;
-        staging.read_buffer(gpu, &self.buffers[WORKSPACE], first, words, self.timeout)
+        self.read(WORKSPACE, first, words)
+    }
+
+    fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        self.write(ARENA, first, words)
+    }
+
+    fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        self.read(ARENA, first, words)
     }
 
     fn gpu(&self) -> Option<&Gpu> {
@@ -164,5 +186,9 @@ impl Resident for Row {
 
     fn workspace(&self) -> Option<&wgpu::Buffer> {
         Some(&self.buffers[WORKSPACE])
+    }
+
+    fn arena(&self) -> Option<&wgpu::Buffer> {
+        Some(&self.buffers[ARENA])
     }
 }

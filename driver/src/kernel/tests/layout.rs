@@ -33,6 +33,7 @@ fn bindings_are_the_published_ones() {
         ("debug_log", binding::DEBUG_LOG, read_write, 4),
         ("io_queue", binding::IO_QUEUE, read_write, 4 * io_queue::SLOT_WORDS as u32),
         ("workspace", binding::WORKSPACE, read_write, 4),
+        ("arena", binding::ARENA, read_write, 4),
         ("work_list", binding::WORK_LIST, read, 4),
     ] {
         let mut variables = module.global_variables.iter().map(|(_, variable)| variable);
@@ -46,7 +47,7 @@ fn bindings_are_the_published_ones() {
         assert_eq!((size, found), (ArraySize::Dynamic, stride), "{name}");
     }
     let bound = module.global_variables.iter().filter(|(_, variable)| variable.binding.is_some());
-    assert_eq!(bound.count(), 7);
+    assert_eq!(bound.count(), 8);
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn handler<W: WordMut>(call: &Call<'_, W>) -> u32 {
     keep((call.slot(), call.tenant(), call.observable_count(), call.workspace_len()));
     keep((call.observable(a), call.observe(a, b), call.observe_add(a, b)));
     keep((call.workspace_load(a), call.workspace_store(a, b)));
+    keep((call.arena_len(), call.arena_load(a), call.arena_store(a, b)));
     call.debug_print(a, b, a);
     call.fault(b)
 }
