@@ -1,6 +1,14 @@
 //! The arena: memory in chunks of one size, which files are read into and handlers see.
 
+mod landing;
+mod pages;
+
+pub(crate) use landing::Landing;
+pub(crate) use pages::Pages;
+
 use crate::open::{MAX_WORKSPACE_WORDS, OpenError};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 /// What a chunk's size is a multiple of: the page and the block that direct I/O wants.
 pub const CHUNK_STEP_BYTES: u32 = 4096;
@@ -54,5 +62,112 @@ impl ArenaOptions {
             return Err(OpenError::Arena { words });
         }
         Ok(())
+    }
+}
+
+/// How bytes come into an arena, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Rung {
+    /// Into registered pages of our own, which the GPU has imported (VK_EXT_external_memory_host);
+    /// or the twin works on. No copies.
+    Pages,
+    /// Into the GPU's mapped memory, registered. No copies.
+    Mapped,
+    /// Into registered pages of our own that the GPU has imported as a dma-buf (/dev/udmabuf). No
+    /// copies.
+    Udmabuf,
+    /// Into registered pages of our own, then copied to the GPU's memory.
+    Bounce,
+    /// By io_uring into memory that is not registered; copied as before, if it is not the GPU's.
+    Plain,
+    /// By threads that read and wait, where there is no io_uring.
+    Threads,
+}
+
+impl Rung {
+    /// What happens on it, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pages => "io_uring into registered pages that the GPU has imported",
+            Self::Mapped => "io_uring into the GPU's mapped memory, registered",
+            Self::Udmabuf => "io_uring into registered pages that the GPU has as a dma-buf",
+            Self::Bounce => "io_uring into registered pages, then a copy",
+            Self::Plain => "io_uring into memory that is not registered",
+            Self::Threads => "threads that read",
+        }
+    }
+}
+
+impl core::fmt::Display for Rung {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An arena, whatever device works on it.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    options: ArenaOptions,
+    /// Where the ladder begins.
+    pub(crate) first_rung: Rung,
+    /// Whether what has landed is to be there still when the device is lost.
+    pub(crate) outlives_device: bool,
+    /// Of the arena's length.
+    pages: Arc<Pages>,
+    memory: OnceLock<Memory>,
+}
+
+/// The memory of an arena, chosen once for all its devices.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    /// One up to [`Rung::Bounce`].
+    pub(crate) rung: Rung,
+    /// Why not a better one.
+    pub(crate) reason: String,
+    pub(crate) landing: Landing,
+}
+
+impl Arena {
+    /// An arena whose options were checked.
+    pub(crate) fn new(
+        options: ArenaOptions,
+        first_rung: Rung,
+        outlives_device: bool,
+    ) -> Result<Arc<Self>, OpenError> {
+        let pages = Pages::new(options.words() as usize);
+        let pages = pages.map_err(|_| OpenError::OutOfMemory { bytes: 4 * options.words() })?;
+        let (pages, memory) = (Arc::new(pages), OnceLock::new());
+        Ok(Arc::new(Self { options, first_rung, outlives_device, pages, memory }))
+    }
+
+    pub(crate) fn options(&self) -> ArenaOptions {
+        self.options
+    }
+
+    pub(crate) fn pages(&self) -> &Arc<Pages> {
+        &self.pages
+    }
+
+    /// The memory that a device has chosen.
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.memory.get()
+    }
+
+    /// Has this be its memory, unless it has one.
+    pub(crate) fn choose(&self, rung: Rung, reason: String, landing: Landing) {
+        let _ = self.memory.set(Memory { rung, reason, landing });
+    }
+
+    /// Has its pages be its memory, unless it has one.
+    pub(crate) fn choose_pages(&self, rung: Rung, reason: String) {
+        self.choose(rung, reason, Landing::Pages(Arc::clone(&self.pages)));
+    }
+
+    /// The bytes of a chunk.
+    pub(crate) fn chunk(&self, index: u32) -> Range<usize> {
+        let bytes = self.options.chunk_bytes as usize;
+        let start = index as usize * bytes;
+        start..start + bytes
     }
 }

@@ -10,7 +10,7 @@ pub(crate) use cpu::Cpu;
 pub(crate) use mapped::Mapped;
 pub(crate) use portable::Portable;
 
-use crate::arena::ArenaOptions;
+use crate::arena::Arena;
 use crate::host_row::HostRow;
 use crate::open::{BackendChoice, OpenError};
 use crate::persistent::{PersistError, Slices};
@@ -102,7 +102,7 @@ pub(crate) struct Options {
 pub(crate) struct RowOptions {
     pub(crate) geometry: Geometry,
     pub(crate) workspace_words: usize,
-    pub(crate) arena: Option<ArenaOptions>,
+    pub(crate) arena: Option<Arc<Arena>>,
     pub(crate) timeout: Duration,
     /// Drains that may be in flight at once, at least 1.
     pub(crate) in_flight: usize,
@@ -115,7 +115,7 @@ pub(crate) struct RowOptions {
 impl RowOptions {
     /// Words of the arena, which were checked; at least 1, since no binding is empty.
     pub(crate) fn arena_words(&self) -> usize {
-        self.arena.map_or(1, |arena| arena.words() as usize)
+        self.arena.as_ref().map_or(1, |arena| arena.options().words() as usize)
     }
 }
 
@@ -263,6 +263,16 @@ pub(crate) trait Resident: Send {
 
     /// Reads arena words from word `first` on; the range was checked.
     fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError>;
+
+    /// Has the kernel see words of the arena that have landed, where that takes a copy.
+    fn deliver_arena(&mut self, _words: Range<usize>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    /// Has words of the arena be where they would land, where that takes a copy.
+    fn fetch_arena(&mut self, _words: Range<usize>) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     /// The GPU, for passes of the user's own; none on the CPU.
     fn gpu(&self) -> Option<&crate::gpu::Gpu> {

@@ -17,6 +17,7 @@ use crate::work::WorkList;
 use slipring_core::ring::Ring;
 use slipring_core::slot::LEVELS;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
@@ -194,6 +195,11 @@ impl Device {
         words: &mut [u32],
     ) -> Result<(), DriverError> {
         self.call(false, |device| device.resident.read_workspace(first, words))
+    }
+
+    /// Has the device see arena words that have landed; the range was checked.
+    pub(crate) fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), DriverError> {
+        self.call(false, |device| device.resident.deliver_arena(words.clone()))
     }
 
     /// Writes arena words; the range was checked.

@@ -11,7 +11,6 @@ mod dirty;
 pub mod driver;
 pub mod gpu;
 mod host_row;
-#[cfg(target_os = "linux")]
 pub mod input;
 pub mod kernel;
 pub mod open;
@@ -26,7 +25,7 @@ pub mod storage;
 mod vulkan;
 mod work;
 
-pub use arena::ArenaOptions;
+pub use arena::{ArenaOptions, Rung};
 pub use backend::{BackendError, BackendInfo, LaneOrder};
 pub use driver::{Driver, DriverError};
 pub use kernel::{Handler, Kernel};

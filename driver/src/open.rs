@@ -4,7 +4,7 @@ mod builder;
 
 pub use builder::DriverBuilder;
 
-use crate::arena::{ArenaOptions, CHUNK_STEP_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKS};
+use crate::arena::{Arena, ArenaOptions, CHUNK_STEP_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKS};
 use crate::backend::{Backend, BackendError, Cpu, Mapped, Options, Portable, Resident, RowOptions};
 use crate::device::Device;
 use crate::driver::Driver;
@@ -122,7 +122,10 @@ impl DriverBuilder {
         self.check()?;
         let geometry = self.options.row.geometry;
         let storage = self.storage.map(|words| Storage::take(words, geometry)).transpose()?;
-        let options = RowOptions { storage, ..self.options.row.clone() };
+        let arena =
+            self.arena.map(|options| Arena::new(options, self.rung, self.recovery.is_some()));
+        let arena = arena.transpose()?;
+        let options = RowOptions { storage, arena, ..self.options.row.clone() };
         let (shared, opened) = match self.shared.take() {
             Some(shared) => {
                 let opened = shared.open_row(&options, self.recovery.is_some())?;
@@ -164,7 +167,7 @@ impl DriverBuilder {
         if words > MAX_WORKSPACE_WORDS {
             return Err(OpenError::Workspace { words });
         }
-        self.options.row.arena.map_or(Ok(()), ArenaOptions::check)?;
+        self.arena.map_or(Ok(()), ArenaOptions::check)?;
         let slots = self.partitions.slots();
         if slots != geometry.slots() {
             return Err(LayoutError::SlotCount { slots, expected: geometry.slots() }.into());

@@ -69,7 +69,7 @@ struct Dispatch {
 /// the GPU. Everything but publishing (tenants, observables, I/O, the workspace) is the driver's,
 /// for when nothing is in flight.
 pub struct Overlapped<'a> {
-    driver: &'a mut Driver,
+    pub(crate) driver: &'a mut Driver,
     readback: Readback,
     /// Those whose results were not taken, in order; the finished ones come first.
     dispatches: Vec<Dispatch>,

@@ -206,7 +206,7 @@ impl Driver {
 /// publish to slots that it has used.
 #[derive(Debug)]
 pub struct Persistent<'a> {
-    driver: &'a mut Driver,
+    pub(crate) driver: &'a mut Driver,
     /// What the done count is when everything published has finished.
     finished: u32,
     /// The fault count when everything that was published last had finished.

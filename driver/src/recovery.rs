@@ -221,6 +221,7 @@ impl Mirror {
         if self.written > 0 {
             row.write_workspace(0, &self.workspace[..self.written])?;
         }
+        row.deliver_arena(0..self.options.arena_words())?;
         Ok((backend, row))
     }
 }
@@ -274,6 +275,14 @@ impl Resident for Gone {
     }
 
     fn write_arena(&mut self, _first: usize, _words: &[u32]) -> Result<(), BackendError> {
+        Err(Self::error())
+    }
+
+    fn deliver_arena(&mut self, _words: Range<usize>) -> Result<(), BackendError> {
+        Err(Self::error())
+    }
+
+    fn fetch_arena(&mut self, _words: Range<usize>) -> Result<(), BackendError> {
         Err(Self::error())
     }
 

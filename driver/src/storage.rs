@@ -87,6 +87,22 @@ impl Drop for Lease {
     }
 }
 
+/// Memory that a device may import, which stays as long as any clone.
+#[derive(Clone, Debug)]
+pub(crate) enum HostMemory {
+    Storage(Storage),
+    Pages(Arc<crate::arena::Pages>),
+}
+
+impl HostMemory {
+    pub(crate) fn all(&self) -> &[AtomicU32] {
+        match self {
+            Self::Storage(storage) => storage.all(),
+            Self::Pages(pages) => pages.words(),
+        }
+    }
+}
+
 /// Storage that was checked, and is one row's until the last clone is dropped: the row's, and its
 /// buffers' where the GPU works on it.
 #[derive(Clone, Debug)]

@@ -15,6 +15,15 @@ pub(crate) enum Landing {
     Mapped(Allocation),
 }
 
+impl core::fmt::Debug for Landing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Pages(_) => "Pages",
+            Self::Mapped(_) => "Mapped",
+        })
+    }
+}
+
 impl Landing {
     /// Its words; not fewer than the arena's.
     pub(crate) fn words(&self) -> &[AtomicU32] {

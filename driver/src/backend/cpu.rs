@@ -4,6 +4,7 @@
 use super::{
     Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
 };
+use crate::arena::{Arena, Rung};
 use crate::host_row::{HostRow, load_words, store_words};
 use crate::kernel::{CpuHandler, Handler, Kernel};
 use crate::open::{BackendChoice, OpenError};
@@ -45,13 +46,17 @@ impl Backend for Cpu {
 
     fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError> {
         let geometry = options.geometry;
+        if let Some(arena) = &options.arena {
+            arena.choose_pages(Rung::Pages, String::new());
+        }
         let adapter = "the kernel's twin on the CPU".to_owned();
         let reason = self.reason.clone();
         Ok(Box::new(Row {
             host: HostRow::new(geometry, options.storage.clone()),
             device: HostRow::new(geometry, None),
             workspace: zeroed(options.workspace_words)?,
-            arena: zeroed(options.arena_words())?,
+            arena: options.arena.clone(),
+            no_arena: [AtomicU32::new(0)],
             staged: vec![Vec::new(); options.in_flight],
             info: BackendInfo { backend: "twin", adapter, is_cpu: true, reason },
             cpu: self,
@@ -88,10 +93,21 @@ struct Row {
     host: HostRow,
     device: HostRow,
     workspace: Box<[AtomicU32]>,
-    arena: Box<[AtomicU32]>,
+    arena: Option<Arc<Arena>>,
+    /// What is bound in place of one.
+    no_arena: [AtomicU32; 1],
     /// Of each flight, the words to bring back.
     staged: Vec<Vec<u32>>,
     info: BackendInfo,
+}
+
+impl Row {
+    fn arena_words(&self) -> &[AtomicU32] {
+        match &self.arena {
+            Some(arena) => &arena.pages().words()[..arena.options().words() as usize],
+            None => &self.no_arena,
+        }
+    }
 }
 
 impl Resident for Row {
@@ -118,7 +134,7 @@ impl Resident for Row {
         let uploaded_bytes = self.device.copy_from(&self.host, drain.uploads);
         let mut cost = Cost { uploaded_bytes, ..Cost::default() };
         let twin = Twin::new(self.device.row(), &self.workspace[..], run);
-        let mut twin = twin.arena(&self.arena[..]).segments(*segments);
+        let mut twin = twin.arena(self.arena_words()).segments(*segments);
         if let Some(opcode) = self.cpu.fused {
             twin = twin.fused(opcode);
         }
@@ -169,12 +185,12 @@ impl Resident for Row {
     }
 
     fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
-        store_words(&self.arena, first, words.iter().copied());
+        store_words(self.arena_words(), first, words.iter().copied());
         Ok(())
     }
 
     fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
-        load_words(&self.arena, first, words);
+        load_words(self.arena_words(), first, words);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Mapped Vulkan memory: publishing *is* writing GPU memory, and a drain resubmits commands that
 //! were recorded once. After opening, nothing here allocates.
 
+mod arena;
 mod flight;
 mod row;
 mod stay;

@@ -197,7 +197,8 @@ impl Ingest {
     /// [`IngestError::OtherArena`], [`IngestError::Engine`], [`IngestError::Driver`]. What has come
     /// is not lost: the next call goes on. Errors of single reads come with their chunks.
     pub fn poll(&mut self, host: &mut impl Publish) -> Result<u32, IngestError> {
-        if host.arena().is_none_or(|arena| !Arc::ptr_eq(arena, &self.arena)) {
+        let arena = host.driver().device.options().arena.as_ref();
+        if arena.is_none_or(|arena| !Arc::ptr_eq(arena, &self.arena)) {
             return Err(IngestError::OtherArena);
         }
         let mut published = 0;
@@ -374,11 +375,12 @@ impl Ingest {
             let chunk = &mut self.chunks[index as usize];
             let reading = self.sources[chunk.source].as_ref().expect("it has a chunk outstanding");
             if !std::mem::replace(&mut chunk.is_delivered, true) {
-                host.deliver(room.start / 4..room.end / 4)
-                    .inspect_err(|_| chunk.is_delivered = false)?;
+                let words = room.start / 4..room.end / 4;
+                let delivered = host.driver().device.deliver_arena(words);
+                delivered.inspect_err(|_| chunk.is_delivered = false)?;
             }
             let own = reading.own_bytes(chunk.read.offset, chunk.bytes);
-            let args = reading.job.args(index, &room, chunk, own, reading.id);
+            let args = reading.job.arguments(index, &room, chunk, own, reading.id);
             match host.publish(&reading.job.with(&args)) {
                 Ok(ticket) => {
                     chunk.state = State::Running(ticket);
@@ -417,8 +419,7 @@ impl Ingest {
     /// Begins a chunk: of a stream that waits for one, or else of the oldest file that has more.
     fn begin_chunk(&mut self) -> Option<(usize, read::Read)> {
         let (sources, chunk_bytes) = (&mut self.sources, self.chunk_bytes);
-        let mut begin =
-            |index: usize| Some((index, sources[index].as_mut()?.begin(chunk_bytes)?));
+        let mut begin = |index: usize| Some((index, sources[index].as_mut()?.begin(chunk_bytes)?));
         if let Some(begun) = self.streams.iter().find_map(|&stream| begin(stream)) {
             return Some(begun);
         }

@@ -1,17 +1,14 @@
 //! Who publishes: a driver, or one of its guards.
 
-use crate::arena::Arena;
-use crate::driver::{Driver, DriverError};
+use crate::driver::Driver;
 use crate::overlapped::Overlapped;
 use crate::persistent::Persistent;
 use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
-use std::ops::Range;
-use std::sync::Arc;
 
-/// What [`Ingest`](super::Ingest) publishes through: a [`Driver`], or its guards [`Overlapped`] and
-/// [`Persistent`].
-pub trait Publish: Target {
+/// What [`Ingest`](super::Ingest) publishes through: a [`Driver`], or one of its guards,
+/// [`Overlapped`] and [`Persistent`].
+pub trait Publish: sealed::Owner {
     /// Publishes a job.
     ///
     /// # Errors
@@ -22,13 +19,36 @@ pub trait Publish: Target {
     fn outcome(&mut self, ticket: Ticket) -> Outcome;
 }
 
-/// The arena that chunks land in.
-pub trait Target {
-    /// Which one it is.
-    #[doc(hidden)]
-    fn arena(&self) -> Option<&Arc<Arena>>;
+mod sealed {
+    use super::Driver;
 
-    /// Has the device see words of the arena that have landed.
-    #[doc(hidden)]
-    fn deliver(&mut self, words: Range<usize>) -> Result<(), DriverError>;
+    /// Who has the driver whose arena chunks land in.
+    pub trait Owner {
+        fn driver(&mut self) -> &mut Driver;
+    }
 }
+
+macro_rules! publish_through {
+    ($publisher:ty, $driver:expr) => {
+        impl Publish for $publisher {
+            fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
+                <$publisher>::publish(self, job)
+            }
+
+            fn outcome(&mut self, ticket: Ticket) -> Outcome {
+                <$publisher>::outcome(self, ticket)
+            }
+        }
+
+        impl sealed::Owner for $publisher {
+            fn driver(&mut self) -> &mut Driver {
+                let driver: fn(&mut Self) -> &mut Driver = $driver;
+                driver(self)
+            }
+        }
+    };
+}
+
+publish_through!(Driver, |driver| driver);
+publish_through!(Overlapped<'_>, |guard| guard.driver);
+publish_through!(Persistent<'_>, |guard| guard.driver);

@@ -82,7 +82,9 @@ impl Source {
     pub(super) fn open(self, chunk_bytes: u32) -> Result<Opened, SourceError> {
         let path: Arc<Path> = self.name.into();
         match self.kind {
-            Kind::Stream(stream) => Ok(Opened { path, file: stream.into(), direct: None, range: None }),
+            Kind::Stream(stream) => {
+                Ok(Opened { path, file: stream.into(), direct: None, range: None })
+            }
             Kind::File { overlap_bytes, .. } if overlap_bytes >= chunk_bytes => {
                 Err(SourceError::Overlap { overlap_bytes, chunk_bytes })
             }
@@ -168,8 +170,11 @@ fn open_file(
 
 /// The file past the page cache, if the file system can.
 fn open_direct(path: &Path, file: &File) -> Option<Direct> {
-    let block_bytes = match rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
-        Ok(known) if known.stx_mask & StatxFlags::DIOALIGN.bits() != 0 => known.stx_dio_offset_align,
+    let block_bytes = match rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)
+    {
+        Ok(known) if known.stx_mask & StatxFlags::DIOALIGN.bits() != 0 => {
+            known.stx_dio_offset_align
+        }
         // From before Linux 6.1, which does not say: a page is a multiple of any disk's block. A file
         // system that cannot refuses to open, or the first read.
         _ => 4096,

@@ -1,7 +1,7 @@
 //! What a driver is made of.
 
 use super::{BackendChoice, DEFAULT_TIMEOUT};
-use crate::arena::ArenaOptions;
+use crate::arena::{ArenaOptions, Rung};
 use crate::backend::{LaneOrder, Options, RowOptions};
 use crate::kernel::Kernel;
 use crate::recovery::{Losses, Recovery};
@@ -30,6 +30,8 @@ pub struct DriverBuilder {
     pub(super) options: Options,
     pub(super) partitions: Partitions,
     pub(super) tenants: TenantTable,
+    pub(super) arena: Option<ArenaOptions>,
+    pub(super) rung: Rung,
     pub(super) storage: Option<&'static [AtomicU32]>,
     pub(super) choice: BackendChoice,
     pub(super) recovery: Option<Recovery>,
@@ -66,6 +68,8 @@ impl DriverBuilder {
             options,
             partitions: Partitions::single(geometry.slots()),
             tenants: TenantTable::open(1),
+            arena: None,
+            rung: Rung::Pages,
             storage: None,
             choice: BackendChoice::default(),
             recovery: None,
@@ -105,10 +109,17 @@ impl DriverBuilder {
         self
     }
 
+    /// Which rung the arena's ladder begins at; the best one if not said.
+    #[must_use]
+    pub fn first_rung(mut self, rung: Rung) -> Self {
+        self.rung = rung;
+        self
+    }
+
     /// An arena, which files are read into and handlers see; one word if not said.
     #[must_use]
     pub fn arena(mut self, arena: ArenaOptions) -> Self {
-        self.options.row.arena = Some(arena);
+        self.arena = Some(arena);
         self
     }
 

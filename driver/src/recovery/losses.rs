@@ -157,6 +157,14 @@ impl Resident for Losing<Box<dyn Resident>> {
         self.inner.write_arena(first, words)
     }
 
+    fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
+        self.inner.deliver_arena(words)
+    }
+
+    fn fetch_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
+        self.inner.fetch_arena(words)
+    }
+
     fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
         self.inner.read_arena(first, words)
     }

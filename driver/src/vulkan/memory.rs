@@ -7,7 +7,7 @@
 
 use super::device::{Device, failed};
 use crate::backend::BackendError;
-use crate::storage::Storage;
+use crate::storage::HostMemory;
 use ash::vk;
 use ash::vk::MemoryPropertyFlags as Flags;
 use std::ops::Range;
@@ -82,7 +82,7 @@ struct Memory {
     /// Where the host sees it.
     words: Option<NonNull<AtomicU32>>,
     /// Whose memory it is, if it was imported; nobody else's until the device lets go of it.
-    _storage: Option<Storage>,
+    _host: Option<HostMemory>,
 }
 
 // SAFETY: the handles are plain numbers, destroyed in `drop` by whoever owns them last; the
@@ -110,8 +110,7 @@ impl Memory {
         // SAFETY: the type's index is one of the device's.
         let raw = unsafe { device.raw().allocate_memory(&request, None) };
         let raw = raw.map_err(failed("vkAllocateMemory"))?;
-        let mut memory =
-            Self { device: Arc::clone(device), raw, flags, words: None, _storage: None };
+        let mut memory = Self { device: Arc::clone(device), raw, flags, words: None, _host: None };
         if flags.contains(Flags::HOST_VISIBLE | Flags::HOST_COHERENT) {
             let flags = vk::MemoryMapFlags::empty();
             // SAFETY: the memory is host-visible and not mapped yet.
@@ -124,10 +123,10 @@ impl Memory {
     /// Imports whole pages of the caller's.
     fn of_host(
         device: &Arc<Device>,
-        storage: &Storage,
+        host: &HostMemory,
         needs: vk::MemoryRequirements,
     ) -> Result<Self, BackendError> {
-        let words = storage.all();
+        let words = host.all();
         let refused = |message: String| BackendError::Refused { message };
         let import = device.host_import().map_err(refused)?;
         let (address, bytes) = (words.as_ptr(), size_of_val(words));
@@ -136,7 +135,7 @@ impl Memory {
         {
             let (at, alignment) = (address.addr(), import.alignment);
             return Err(refused(format!(
-                "it imports storage at multiples of {alignment} bytes, not {bytes} bytes at {at:#x}"
+                "it imports memory at multiples of {alignment} bytes, not {bytes} bytes at {at:#x}"
             )));
         }
         let handle = vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT;
@@ -145,8 +144,8 @@ impl Memory {
             needs.memory_type_bits & types,
             Placement::HostReads.wanted(device.is_unified()),
         );
-        let (kind, flags) =
-            found.ok_or_else(|| refused("no memory type of it takes storage".to_owned()))?;
+        let (kind, flags) = found
+            .ok_or_else(|| refused("no memory type of it takes memory of the host's".to_owned()))?;
         let mut pointer = vk::ImportMemoryHostPointerInfoEXT::default()
             .handle_type(handle)
             .host_pointer(address.cast_mut().cast());
@@ -154,13 +153,13 @@ impl Memory {
             .allocation_size(bytes as u64)
             .memory_type_index(kind)
             .push_next(&mut pointer);
-        // SAFETY: the words are the program's for ever, whole pages of them, and atomics, which
-        // others may write: the device may keep them as long as it likes.
+        // SAFETY: whole pages of words, and atomics, which others may write. They stay as long as
+        // `_host`, which is dropped after the device has let go of them.
         let raw = unsafe { device.raw().allocate_memory(&request, None) };
         let raw = raw.map_err(failed("vkAllocateMemory"))?;
         let words = NonNull::new(address.cast_mut());
-        let (device, storage) = (Arc::clone(device), Some(storage.clone()));
-        Ok(Self { device, raw, flags, words, _storage: storage })
+        let (device, host) = (Arc::clone(device), Some(host.clone()));
+        Ok(Self { device, raw, flags, words, _host: host })
     }
 }
 
@@ -215,11 +214,7 @@ impl Buffer {
         unsafe { self.device.raw().bind_buffer_memory(self.raw, memory.raw, word as u64 * 4) }
             .map_err(failed("vkBindBufferMemory"))?;
         self.memory = Some((Arc::clone(memory), word));
-        let allocation = Allocation(Arc::new(self));
-        // Nobody else has seen the words.
-        let words = allocation.mapped().unwrap_or(&[]);
-        words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        Ok(allocation)
+        Ok(Allocation(Arc::new(self)))
     }
 }
 
@@ -248,13 +243,17 @@ impl Allocation {
     ) -> Result<Self, BackendError> {
         let buffer = Buffer::new(device, words, usage, false)?;
         let memory = Memory::new(device, buffer.needs(), placement)?;
-        buffer.bind(&Arc::new(memory), 0)
+        let allocation = buffer.bind(&Arc::new(memory), 0)?;
+        // Nobody else has seen the words.
+        let words = allocation.mapped().unwrap_or(&[]);
+        words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        Ok(allocation)
     }
 
-    /// Storage buffers in memory of the caller's, each a range of its words. All are 0.
+    /// Storage buffers in memory of the host's, each a range of its words, which are as they are.
     pub(crate) fn of_host(
         device: &Arc<Device>,
-        storage: &Storage,
+        host: &HostMemory,
         ranges: &[Range<usize>],
     ) -> Result<Vec<Self>, BackendError> {
         let mut buffers = Vec::with_capacity(ranges.len());
@@ -264,7 +263,7 @@ impl Allocation {
             let its = buffer.needs();
             needs.memory_type_bits &= its.memory_type_bits;
             let start = range.start as u64 * 4;
-            let fits = start + its.size <= size_of_val(storage.all()) as u64;
+            let fits = start + its.size <= size_of_val(host.all()) as u64;
             if !fits || !start.is_multiple_of(its.alignment) {
                 let (size, alignment) = (its.size, its.alignment);
                 let message = format!("it wants {size} bytes at a multiple of {alignment}");
@@ -272,7 +271,7 @@ impl Allocation {
             }
             buffers.push(buffer);
         }
-        let memory = Arc::new(Memory::of_host(device, storage, needs)?);
+        let memory = Arc::new(Memory::of_host(device, host, needs)?);
         buffers
             .into_iter()
             .zip(ranges)
@@ -323,8 +322,9 @@ impl Allocation {
                 | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         };
-        // SAFETY: made from this device's handle, with these usages and this size, and zeroed: by
-        // `bind`, or by the caller before it lets anybody read.
+        // SAFETY: made from this device's handle, with these usages and this size, and what is read
+        // was written: by `new`, by the host whose memory it is, or by the caller before it lets
+        // anybody read.
         unsafe {
             let wgpu = self.0.device.wgpu();
             wgpu.create_buffer_from_hal::<wgpu_hal::api::Vulkan>(hal, &descriptor)

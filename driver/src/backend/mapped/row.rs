@@ -3,6 +3,7 @@
 use super::Mapped;
 use super::flight::{Flight, store};
 use super::stay::Stay;
+use crate::arena::{Arena, Pages, Rung};
 use crate::backend::plan::Plan;
 use crate::backend::staging::{STAGING_WORDS, Staging};
 use crate::backend::{
@@ -10,11 +11,11 @@ use crate::backend::{
     WARM_UP_TIMEOUT,
 };
 use crate::gpu::{Gpu, Needs};
-use crate::host_row::{HostRow, load_words};
+use crate::host_row::{HostRow, load_words, store_words};
 use crate::kernel::StayLimits;
 use crate::open::OpenError;
 use crate::persistent::{PersistError, Slices};
-use crate::storage::Storage;
+use crate::storage::{HostMemory, Storage};
 use crate::vulkan::{Allocation, Placement, Usage};
 use crate::work::entry_of;
 use slipring_core::control;
@@ -42,6 +43,8 @@ pub(super) struct Row {
     host: HostRow,
     workspace: Allocation,
     arena: Allocation,
+    /// Where bytes land first, if that is not the arena itself.
+    landing: Option<Arc<Pages>>,
     mapped: Arc<Mapped>,
 }
 
@@ -61,7 +64,9 @@ impl Row {
         let ends_loops = gpu.ends_loops();
         let buffers = match &options.storage {
             Some(storage) => {
-                let buffers = Allocation::of_host(device, storage, &Storage::ranges(geometry));
+                let host = HostMemory::Storage(storage.clone());
+                storage.all().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+                let buffers = Allocation::of_host(device, &host, &Storage::ranges(geometry));
                 buffers.map_err(|error| match error.is_lost() {
                     true => error.into(),
                     false => OpenError::NotMapped { reason: error.to_string() },
@@ -84,8 +89,13 @@ impl Row {
         };
         let workspace_words = options.workspace_words;
         let workspace = Allocation::new(device, workspace_words, Usage::Storage, Placement::Gpu)?;
-        let arena =
-            Allocation::new(device, options.arena_words(), Usage::Storage, Placement::HostReads)?;
+        let arena = match &options.arena {
+            Some(arena) => super::arena::open(&mapped, arena)?,
+            None => Allocation::new(device, 1, Usage::Storage, Placement::HostReads)?,
+        };
+        let is_copied =
+            |arena: &&Arc<Arena>| arena.memory().is_some_and(|memory| memory.rung == Rung::Bounce);
+        let landing = options.arena.as_ref().filter(is_copied).map(|arena| arena.pages().clone());
         let flight = |_| -> Result<_, OpenError> {
             let slots = geometry.slots();
             let plan = Plan::new(&mapped.kernel, slots, ends_loops, mapped.order)?;
@@ -136,6 +146,7 @@ impl Row {
             host: HostRow::mapped(geometry, buffers),
             workspace,
             arena,
+            landing,
             mapped,
         };
         row.warm_up()?;
@@ -300,6 +311,23 @@ impl Resident for Row {
 
     fn workspace(&self) -> Option<&wgpu::Buffer> {
         Some(&self.workspace_import)
+    }
+
+    fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
+        if let (Some(pages), Some(mapped)) = (&self.landing, self.arena.mapped()) {
+            let landed = pages.words()[words.clone()].iter();
+            let landed = landed.map(|word| word.load(Ordering::Relaxed));
+            store_words(mapped, words.start, landed);
+        }
+        Ok(())
+    }
+
+    fn fetch_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
+        if let (Some(pages), Some(mapped)) = (&self.landing, self.arena.mapped()) {
+            let fetched = mapped[words.clone()].iter().map(|word| word.load(Ordering::Relaxed));
+            store_words(pages.words(), words.start, fetched);
+        }
+        Ok(())
     }
 
     fn arena(&self) -> Option<&wgpu::Buffer> {

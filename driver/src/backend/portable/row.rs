@@ -2,13 +2,14 @@
 
 use super::flight::{Flight, PARAMS_WORDS};
 use super::{Portable, RUNS};
+use crate::arena::{Arena, Rung};
 use crate::backend::plan::Plan;
 use crate::backend::staging::STAGING_WORDS;
 use crate::backend::{
     BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
 };
 use crate::gpu::{Gpu, Needs};
-use crate::host_row::HostRow;
+use crate::host_row::{HostRow, load_words, store_words};
 use crate::open::OpenError;
 use slipring_core::layout::Buffer;
 use std::ops::Range;
@@ -22,6 +23,9 @@ pub(super) struct Row {
     /// The four buffers, the workspace and the arena.
     buffers: Vec<wgpu::Buffer>,
     flights: Vec<Flight>,
+    arena: Option<Arc<Arena>>,
+    /// Room for a chunk on its way into the arena.
+    chunk: Vec<u32>,
     portable: Arc<Portable>,
 }
 
@@ -76,7 +80,14 @@ impl Row {
             reason: gpu.reason().to_owned(),
         };
         let (host, timeout) = (HostRow::new(geometry, options.storage.clone()), options.timeout);
-        Ok(Self { host, info, timeout, buffers, flights, portable })
+        let arena = options.arena.clone();
+        if let Some(arena) = &arena {
+            let reason = format!("the backend is {}, whose memory is wgpu's", info.backend);
+            arena.choose_pages(Rung::Bounce, reason);
+        }
+        let chunk_words = arena.as_ref().map_or(0, |arena| arena.options().chunk_bytes / 4);
+        let chunk = vec![0; chunk_words as usize];
+        Ok(Self { host, info, timeout, buffers, flights, arena, chunk, portable })
     }
 }
 
@@ -186,6 +197,29 @@ impl Resident for Row {
 
     fn workspace(&self) -> Option<&wgpu::Buffer> {
         Some(&self.buffers[WORKSPACE])
+    }
+
+    fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
+        let Some(arena) = self.arena.clone() else { return Ok(()) };
+        for first in words.clone().step_by(self.chunk.len()) {
+            let len = self.chunk.len().min(words.end - first);
+            load_words(arena.pages().words(), first, &mut self.chunk[..len]);
+            self.write(ARENA, first, &self.chunk[..len])?;
+        }
+        Ok(())
+    }
+
+    fn fetch_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
+        let Some(arena) = self.arena.clone() else { return Ok(()) };
+        for first in words.clone().step_by(self.chunk.len()) {
+            let len = self.chunk.len().min(words.end - first);
+            let mut chunk = std::mem::take(&mut self.chunk);
+            let read = self.read(ARENA, first, &mut chunk[..len]);
+            self.chunk = chunk;
+            read?;
+            store_words(arena.pages().words(), first, self.chunk[..len].iter().copied());
+        }
+        Ok(())
     }
 
     fn arena(&self) -> Option<&wgpu::Buffer> {

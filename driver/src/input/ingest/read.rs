@@ -28,7 +28,9 @@ pub(super) enum Step {
     /// It goes on.
     Again,
     /// All has come that was to.
-    Done { bytes: u32 },
+    Done {
+        bytes: u32,
+    },
     /// The stream is at its end.
     End,
     Failed(Failure),

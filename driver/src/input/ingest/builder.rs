@@ -1,0 +1,83 @@
+//! What an ingest is made of.
+
+use super::chunk::Chunk;
+use super::{Ingest, IngestError};
+use crate::driver::Driver;
+use crate::input::ladder::climb;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The most reads at once.
+const MAX_DEPTH: u32 = 4096;
+/// The most sources at once.
+const MAX_SOURCES: u32 = 65_536;
+
+/// The parts of an [`Ingest`].
+#[derive(Debug)]
+pub struct IngestBuilder<'a> {
+    driver: &'a Driver,
+    depth: Option<u32>,
+    sources: u32,
+}
+
+impl<'a> IngestBuilder<'a> {
+    pub(super) fn new(driver: &'a Driver) -> Self {
+        Self { driver, depth: None, sources: 64 }
+    }
+
+    /// How many reads are under way at once, 1 to 4096; as many as make 8 MiB, but 4 to 64, if not
+    /// said. A disk wants some MiB in flight (`slipring-bench ingest`).
+    #[must_use]
+    pub fn depth(mut self, reads: u32) -> Self {
+        self.depth = Some(reads);
+        self
+    }
+
+    /// How many sources may be read at once, 1 to 65,536; 64 if not said.
+    #[must_use]
+    pub fn sources(mut self, sources: u32) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Creates everything that the ingest will ever need, but what a source needs.
+    ///
+    /// # Errors
+    /// [`IngestError::NoArena`], [`IngestError::Depth`], [`IngestError::Sources`], and
+    /// [`IngestError::Engine`] when nothing can be read at all.
+    pub fn open(self) -> Result<Ingest, IngestError> {
+        let arena = self.driver.device.options().arena.as_ref();
+        let arena = Arc::clone(arena.ok_or(IngestError::NoArena)?);
+        let (chunks, chunk_bytes) = (arena.options().chunks, arena.options().chunk_bytes);
+        let depth = self.depth.unwrap_or(((8 << 20) / chunk_bytes).clamp(4, 64));
+        if depth == 0 || depth > MAX_DEPTH {
+            return Err(IngestError::Depth { depth, most: MAX_DEPTH });
+        }
+        let sources = self.sources;
+        if sources == 0 || sources > MAX_SOURCES {
+            return Err(IngestError::Sources { sources, most: MAX_SOURCES });
+        }
+        // A file may be known twice: with the page cache, and past it.
+        let (engine, path, landing) = climb(&arena, depth, 2 * sources)?;
+        let listed = || VecDeque::with_capacity(chunks as usize);
+        Ok(Ingest {
+            engine,
+            path,
+            arena,
+            landing,
+            chunk_bytes,
+            depth: depth as usize,
+            sources: (0..sources).map(|_| None).collect(),
+            next_id: 0,
+            files: VecDeque::with_capacity(sources as usize),
+            streams: Vec::with_capacity(sources as usize),
+            chunks: (0..chunks).map(|_| Chunk::free()).collect(),
+            free: (0..chunks).rev().collect(),
+            landed: listed(),
+            running: listed(),
+            failed: listed(),
+            ended: VecDeque::with_capacity(sources as usize),
+            ends: 0,
+        })
+    }
+}

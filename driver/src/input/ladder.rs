@@ -1,0 +1,78 @@
+//! Which of the ways into an arena the system has.
+
+use super::engine::Engine;
+use super::ingest::IngestError;
+use super::uring::Uring;
+use crate::arena::{Arena, Landing, Rung};
+use io_uring::IoUring;
+use rustix::process::{Resource, getrlimit};
+use std::io;
+use std::sync::atomic::AtomicU32;
+
+/// How bytes come into an arena.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IngestPath {
+    /// What happens.
+    pub rung: Rung,
+    /// Whether the bytes are copied once they have landed.
+    pub is_copied: bool,
+    /// Why no better rung: what was passed over, and for what reason. Empty on the best one.
+    pub reason: String,
+}
+
+impl core::fmt::Display for IngestPath {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", self.rung)?;
+        if self.is_copied && self.rung > Rung::Bounce {
+            write!(f, ", then a copy")?;
+        }
+        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+    }
+}
+
+/// What moves bytes, and how the arena got it.
+pub(super) fn climb(
+    arena: &Arena,
+    depth: u32,
+    files: u32,
+) -> Result<(Box<dyn Engine>, IngestPath, Landing), IngestError> {
+    let memory = arena.memory().expect("a driver that is open has chosen it");
+    let landing = memory.landing.clone();
+    let mut reasons = memory.reason.clone();
+    let mut step_down = |reason: String| {
+        let between = if reasons.is_empty() { "" } else { "; " };
+        reasons = format!("{reasons}{between}{reason}");
+    };
+    let mut uring = Uring::open(landing.clone(), depth, files)
+        .map_err(|source| IngestError::Engine { source })?;
+    let mut rung = memory.rung;
+    if arena.first_rung >= Rung::Plain {
+        step_down(format!("not wanted: {rung}"));
+        rung = Rung::Plain;
+    } else if let Err(error) = uring.register(arena.options().chunk_bytes as usize) {
+        step_down(refusal(&error, landing.len_bytes()));
+        rung = Rung::Plain;
+    }
+    let is_copied = memory.rung == Rung::Bounce;
+    Ok((Box::new(uring), IngestPath { rung, is_copied, reason: reasons }, landing))
+}
+
+/// Why memory was not registered.
+fn refusal(error: &io::Error, bytes: usize) -> String {
+    match (error.raw_os_error(), getrlimit(Resource::Memlock).current) {
+        (Some(libc::ENOMEM), Some(limit)) => {
+            format!("{bytes} bytes were not registered, RLIMIT_MEMLOCK allows {limit} (ulimit -l)")
+        }
+        _ => format!("{bytes} bytes were not registered: {error}"),
+    }
+}
+
+/// Whether the kernel registers a page of this memory. Where there is no io_uring, it need not.
+pub(crate) fn can_register(words: &[AtomicU32]) -> io::Result<()> {
+    let Ok(ring) = IoUring::new(1) else { return Ok(()) };
+    let iov_len = size_of_val(words).min(4096);
+    let page = libc::iovec { iov_base: words.as_ptr().cast_mut().cast(), iov_len };
+    // SAFETY: nothing is read into the page, and the ring is gone before the borrow ends.
+    unsafe { ring.submitter().register_buffers(&[page]) }
+}
