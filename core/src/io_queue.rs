@@ -255,6 +255,15 @@ impl<W: WordMut> IoQueue<'_, W> {
         requests
     }
 
+    /// Publishes claimed requests again: for a host that begins anew, and knows of none.
+    pub fn unclaim(&self) {
+        for words in self.slots {
+            if words[word::STATUS].load_acquire() == status::CLAIMED {
+                words[word::STATUS].store_release(status::PUBLISHED);
+            }
+        }
+    }
+
     /// Ends claimed requests: all of them, or none.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ mod portable;
 mod staging;
 
 pub(crate) use cpu::Cpu;
-pub(crate) use mapped::Mapped;
+pub(crate) use mapped::{Mapped, MappedArena};
 pub(crate) use portable::Portable;
 
 use crate::arena::Arena;
@@ -15,6 +15,7 @@ use crate::host_row::HostRow;
 use crate::open::{BackendChoice, OpenError};
 use crate::persistent::{PersistError, Slices};
 use crate::storage::Storage;
+use crate::vulkan::Allocation;
 use crate::work::WorkList;
 use slipring_core::layout::{Buffer, Geometry};
 use slipring_core::partition::Partitions;
@@ -181,6 +182,12 @@ pub(crate) enum Submission {
     Wgpu(wgpu::SubmissionIndex),
 }
 
+/// What of a row a thread serves while a kernel stays on.
+pub(crate) struct StayMemory {
+    pub(crate) io_queue: Allocation,
+    pub(crate) arena: MappedArena,
+}
+
 /// An open device with its kernel. Any call may say that the device is lost.
 pub(crate) trait Backend: Send + Sync {
     /// What has to be chosen to get the like of it again.
@@ -263,6 +270,11 @@ pub(crate) trait Resident: Send {
 
     /// Reads arena words from word `first` on; the range was checked.
     fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError>;
+
+    /// What a thread may serve while a kernel stays on.
+    fn stay_memory(&self) -> Option<StayMemory> {
+        None
+    }
 
     /// Has the kernel see words of the arena that have landed, where that takes a copy.
     fn deliver_arena(&mut self, _words: Range<usize>) -> Result<(), BackendError> {

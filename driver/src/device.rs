@@ -8,6 +8,7 @@ use crate::backend::{Backend, BackendError, Batch, Cost, Resident, RowOptions, S
 use crate::dirty::{Dirty, Unit, whole};
 use crate::driver::DriverError;
 use crate::host_row::HostRow;
+use crate::input::Carry;
 use crate::open::Opened;
 use crate::readback::Readback;
 use crate::recovery::Mirror;
@@ -202,6 +203,16 @@ impl Device {
         self.call(false, |device| device.resident.deliver_arena(words.clone()))
     }
 
+    /// Has words of the arena be where they would land; the range was checked.
+    fn fetch_arena(&mut self, words: Range<usize>) -> Result<(), DriverError> {
+        self.call(false, |device| device.resident.fetch_arena(words.clone()))
+    }
+
+    /// Whether the host's row is a copy.
+    pub(crate) fn copies(&self) -> bool {
+        self.copies
+    }
+
     /// Writes arena words; the range was checked.
     pub(crate) fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
         self.call(false, |device| device.resident.write_arena(first, words))
@@ -345,6 +356,16 @@ fn copy_arena(
         to.write_arena(first, part)?;
     }
     Ok(())
+}
+
+impl Carry for Device {
+    fn deliver(&mut self, words: Range<usize>) -> bool {
+        self.deliver_arena(words).is_ok()
+    }
+
+    fn fetch(&mut self, words: Range<usize>) -> bool {
+        self.fetch_arena(words).is_ok()
+    }
 }
 
 impl Drop for Device {

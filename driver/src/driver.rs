@@ -14,6 +14,7 @@ use crate::backend::{BackendError, BackendInfo};
 use crate::device::Device;
 use crate::dirty::Unit;
 use crate::gpu::Gpu;
+use crate::input::Service;
 use crate::kernel::Kernel;
 use crate::open::{DriverBuilder, OpenError};
 use crate::persistent::Stays;
@@ -92,6 +93,8 @@ pub struct Driver {
     /// Whether slots may wait for I/O: the IO queue is then always read back.
     uses_io: bool,
     prefetch_failures: u32,
+    /// What serves I/O, if the caller does not.
+    io: Option<Box<Service>>,
     pub(crate) stays: Stays,
 }
 
@@ -113,7 +116,8 @@ impl Driver {
 
     pub(crate) fn new(device: Device, publisher: Publisher<Vec<Entry>>, work: WorkList) -> Self {
         let (uses_io, prefetch_failures, stays) = (false, 0, Stays::default());
-        Self { device, publisher, work, uses_io, prefetch_failures, stays }
+        let io = None;
+        Self { device, publisher, work, uses_io, prefetch_failures, stays, io }
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,
@@ -212,6 +216,7 @@ impl Driver {
     pub fn adopt(&mut self, buffers: &[&[u8]]) -> Result<(), LayoutError> {
         self.land();
         self.device.host().adopt(buffers)?;
+        self.forget_io();
         self.publisher.adopt(self.device.ring())?;
         self.device.wrote_all();
         self.uses_io = true;

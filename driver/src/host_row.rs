@@ -62,6 +62,14 @@ impl HostRow {
         }
     }
 
+    /// A buffer that is mapped.
+    pub(crate) fn allocation(&self, buffer: Buffer) -> Option<&Allocation> {
+        match &self.memory {
+            Memory::Mapped(buffers) => buffers.get(buffer as usize),
+            _ => None,
+        }
+    }
+
     /// Overwrites `buffer` from word `first` on.
     pub(crate) fn fill(&self, buffer: Buffer, first: usize, words: &[u32]) {
         store_words(self.words(buffer), first, words.iter().copied());

@@ -8,6 +8,7 @@ mod engine;
 mod ingest;
 mod ladder;
 mod publish;
+mod pump;
 mod source;
 mod uring;
 
@@ -18,6 +19,8 @@ pub use ingest::{
 };
 pub use ladder::IngestPath;
 pub use publish::Publish;
+pub use pump::{Access, Handle, IoPump, IoPumpError, IoTable, TableError};
+pub(crate) use pump::{Carry, Service, end_in_stay};
 pub use source::{Caching, Source, SourceError};
 
 pub(crate) use ladder::can_register;

@@ -54,6 +54,8 @@ const PROBE: Duration = Duration::from_secs(2);
 const PROMPT: Duration = Duration::from_micros(200);
 /// Looks at a status that a wait makes before it begins to sleep between them.
 const SPINS: u32 = 20_000;
+/// Looks until I/O is served once more: a look at the IO queue is one at 64 words.
+const LOOKS_PER_SERVICE: u32 = 32;
 /// The longest sleep between two looks.
 const MAX_SLEEP: Duration = Duration::from_millis(1);
 
@@ -155,6 +157,7 @@ impl Driver {
         self.device.resident.persist(self.publisher.partitions())?;
         self.stays.is_on = true;
         self.publisher.trust_ledger(true);
+        self.enter_stay();
         self.stays.checkpoint = self.publisher.sequence();
         let (finished, faults) = self.counters();
         let mut persistent = Persistent { driver: self, finished, faults };
@@ -176,7 +179,9 @@ impl Driver {
         if !std::mem::take(&mut self.stays.is_on) {
             return Err(PersistError::Stopped);
         }
-        let stopped = self.device.resident.stop().and_then(|slices| {
+        let stopped = self.device.resident.stop();
+        self.leave_stay();
+        let stopped = stopped.and_then(|slices| {
             self.device.checkpoint()?;
             Ok(slices)
         });
@@ -194,6 +199,8 @@ impl Driver {
             return error.into();
         }
         let (checkpoint, last) = (self.stays.checkpoint, self.publisher.sequence());
+        self.leave_stay();
+        self.forget_io();
         self.stays.uncertain = Some((checkpoint, last));
         self.stays.checkpoint = last;
         PersistError::Lost { error, jobs: self.publisher.forget_since(checkpoint) }
@@ -255,6 +262,7 @@ impl Persistent<'_> {
     pub fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
         let Driver { publisher, device, .. } = &mut *self.driver;
         let ticket = publisher.publish(device.ring(), job)?;
+        self.driver.may_use_io(job.opcode);
         self.published(1);
         Ok(ticket)
     }
@@ -271,6 +279,7 @@ impl Persistent<'_> {
     ) -> Result<Window, PublisherError> {
         let Driver { publisher, device, .. } = &mut *self.driver;
         let window = publisher.publish_items(device.ring(), tenant, priority, items)?;
+        items.iter().for_each(|item| self.driver.may_use_io(item.opcode));
         self.published(window.slots);
         Ok(window)
     }
@@ -289,6 +298,7 @@ impl Persistent<'_> {
     ) -> Result<Batch, PublisherError> {
         let Driver { publisher, device, .. } = &mut *self.driver;
         let batch = publisher.publish_batch(device.ring(), tenant, priority, items, tag)?;
+        items.iter().for_each(|(opcode, _)| self.driver.may_use_io(*opcode));
         self.published(batch.window.slots);
         Ok(batch)
     }
@@ -327,6 +337,12 @@ impl Persistent<'_> {
         })
     }
 
+    /// Serves the I/O that the kernel has asked for, if the driver's pump has no thread: what has
+    /// ended by now, and what is asked for anew. Waiting does so by itself.
+    pub fn serve_io(&mut self) {
+        self.driver.serve_stay();
+    }
+
     /// Waits until everything that was published here has ended, by two counters: whatever their
     /// number, no status is read unless there was a fault. A job of tenant 0 that writes the done
     /// count makes this wrong; publishers of their own, around the driver, do too.
@@ -350,9 +366,10 @@ impl Persistent<'_> {
         timeout: Duration,
         mut look: impl FnMut(&mut Self) -> Option<T>,
     ) -> Result<T, PersistError> {
-        for _ in 0..SPINS {
+        for spin in 0..SPINS {
             match look(self) {
                 Some(seen) => return Ok(seen),
+                None if spin % LOOKS_PER_SERVICE == 0 => self.serve_io(),
                 None => std::hint::spin_loop(),
             }
         }
@@ -361,6 +378,7 @@ impl Persistent<'_> {
             if let Some(seen) = look(self) {
                 return Ok(seen);
             }
+            self.serve_io();
             self.slices()?;
             if start.elapsed() >= timeout {
                 return Err(PersistError::Timeout { timeout_ms: timeout.as_millis() as u64 });

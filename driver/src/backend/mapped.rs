@@ -6,6 +6,8 @@ mod flight;
 mod row;
 mod stay;
 
+pub(crate) use arena::MappedArena;
+
 use super::{Backend, BackendError, Batch, LaneOrder, Options, Resident, RowOptions, Submission};
 use crate::gpu::Gpu;
 use crate::kernel::{Entry, Kernel};

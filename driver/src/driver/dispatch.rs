@@ -31,6 +31,7 @@ impl Driver {
 
     /// Has a drain of all that is listed wait to be submitted.
     pub(crate) fn begin(&mut self, readback: &Readback) -> Result<(), DriverError> {
+        self.serve_io();
         self.work.sort();
         match self.device.begin(&mut self.work, readback, self.uses_io) {
             true => Ok(()),
@@ -112,6 +113,7 @@ impl Driver {
         }
         self.work.append(&mut flight.work);
         self.device.reuse(flight);
+        self.serve_io();
         Ok(drained)
     }
 

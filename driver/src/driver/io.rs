@@ -2,12 +2,20 @@
 
 use super::Driver;
 use crate::dirty::Unit;
+use crate::input::{IngestPath, IoPump, IoPumpError, Service, end_in_stay};
 use slipring_core::io_queue::{Completion, IoQueueError, MAX_SLOTS, Request};
+use slipring_core::opcode;
+use std::sync::atomic::{Ordering, fence};
+use std::time::{Duration, Instant};
 
 impl Driver {
     /// The kernel's requests as of the last dispatch, which become the host's.
     pub fn claim_io(&mut self) -> heapless::Vec<Request, MAX_SLOTS> {
         self.land();
+        self.claim()
+    }
+
+    fn claim(&mut self) -> heapless::Vec<Request, MAX_SLOTS> {
         let requests = self.device.host().row().io_queue.claim();
         requests.iter().for_each(|request| self.device.wrote(Unit::IoSlot(request.slot)));
         requests
@@ -21,6 +29,10 @@ impl Driver {
     /// As [`slipring_core::io_queue::IoQueue::complete`].
     pub fn complete_io(&mut self, completions: &[(u32, Completion)]) -> Result<(), IoQueueError> {
         self.land();
+        self.complete(completions)
+    }
+
+    fn complete(&mut self, completions: &[(u32, Completion)]) -> Result<(), IoQueueError> {
         self.device.host().row().io_queue.complete(completions)?;
         for &(io_slot, completion) in completions {
             self.device.wrote(Unit::IoSlot(io_slot));
@@ -30,7 +42,7 @@ impl Driver {
             if let (Some(slot), Some(level)) = (waiting, level) {
                 self.work.push(slot, level, false);
             } else {
-                self.release_io(io_slot)?;
+                self.release(io_slot)?;
                 if let Completion::Error { errno } = completion {
                     tracing::warn!(io_slot, errno, "I/O failed that no slot waits for");
                     self.prefetch_failures = self.prefetch_failures.wrapping_add(1);
@@ -47,6 +59,10 @@ impl Driver {
     /// As [`slipring_core::row::Row::release_io`].
     pub fn release_io(&mut self, io_slot: u32) -> Result<(), IoQueueError> {
         self.land();
+        self.release(io_slot)
+    }
+
+    fn release(&mut self, io_slot: u32) -> Result<(), IoQueueError> {
         self.device.host().row().release_io(io_slot)?;
         self.device.wrote(Unit::IoSlot(io_slot));
         Ok(())
@@ -54,6 +70,126 @@ impl Driver {
 
     /// Prefetches that failed, wrapping.
     pub fn prefetch_failures(&self) -> u32 {
-        self.prefetch_failures
+        let in_stays = self.io.as_ref().map_or(0, |io| io.prefetch_failures());
+        self.prefetch_failures.wrapping_add(in_stays)
+    }
+
+    /// Has a pump serve what the kernel asks for, from now on: before and after each drain, in
+    /// [`Driver::wait_io`], and while a kernel stays on. [`Driver::claim_io`] would take requests
+    /// from it. (On the portable backend and the twin, while several drains overlap, when none is in
+    /// flight.)
+    ///
+    /// # Errors
+    /// Any [`IoPumpError`]; the driver is as before then.
+    pub fn attach_io(&mut self, pump: IoPump) -> Result<(), IoPumpError> {
+        self.land();
+        if self.io.is_some() {
+            return Err(IoPumpError::Attached);
+        }
+        let service = Service::open(pump, self.device.options().arena.as_ref())?;
+        self.io = Some(Box::new(service));
+        Ok(())
+    }
+
+    /// Ends the pump, if there is one, when its transfers have ended. Requests that it had not served
+    /// are there for the next one, or for [`Driver::claim_io`].
+    pub fn detach_io(&mut self) {
+        self.land();
+        self.forget_io();
+        self.io = None;
+    }
+
+    /// How the attached pump moves bytes.
+    pub fn io_path(&self) -> Option<&IngestPath> {
+        self.io.as_ref().map(|io| io.path())
+    }
+
+    /// Serves I/O, and waits until the next dispatch has a slot to look at, if it has none and a
+    /// request is under way; not much longer than the timeout. Says whether it has one.
+    pub fn wait_io(&mut self, timeout: Duration) -> bool {
+        self.land();
+        let start = Instant::now();
+        loop {
+            self.serve_io();
+            if self.work.len() > 0 {
+                return true;
+            }
+            let rest = timeout.saturating_sub(start.elapsed());
+            let Some(io) = self.io.as_mut().filter(|io| !io.is_idle() && !rest.is_zero()) else {
+                return false;
+            };
+            io.wait(rest);
+        }
+    }
+
+    /// Notes that a job may ask for I/O.
+    pub(crate) fn may_use_io(&mut self, opcode: u32) {
+        self.uses_io |= opcode == opcode::LOAD_MISS;
+    }
+
+    /// Has the pump take in what has ended, and take what is asked for.
+    pub(crate) fn serve_io(&mut self) {
+        // A drain in flight may bring home an IO queue from before what is written to a copy now.
+        if self.device.copies() && self.device.flights() > 0 {
+            return;
+        }
+        let Some(mut io) = self.io.take() else { return };
+        for turn in 0..2 {
+            for end in &io.poll(&mut self.device) {
+                // One that was claimed before the row changed is not there any more.
+                let _ = self.complete(std::slice::from_ref(end));
+            }
+            if turn == 0 && self.uses_io {
+                // What ends at once, the next turn takes in.
+                let requests = self.claim();
+                io.accept(&requests, &mut self.device);
+            }
+        }
+        self.io = Some(io);
+    }
+
+    /// The same while a kernel stays on.
+    pub(crate) fn serve_stay(&mut self) {
+        let Some(mut io) = self.io.take_if(|_| self.uses_io) else { return };
+        for turn in 0..2 {
+            let ends = io.poll(&mut self.device);
+            let queue = self.device.host().row().io_queue;
+            for &(io_slot, completion) in &ends {
+                if end_in_stay(&queue, io_slot, completion) {
+                    self.prefetch_failures = self.prefetch_failures.wrapping_add(1);
+                }
+            }
+            if turn == 0 && io.is_inline() {
+                let requests = queue.claim();
+                io.accept(&requests, &mut self.device);
+            }
+        }
+        self.io = Some(io);
+        // What the kernel waits for leaves the CPU: a GPU's own memory is write-combined.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Has the pump's thread serve the kernel that stays on.
+    pub(crate) fn enter_stay(&mut self) {
+        if let Some(io) = &mut self.io {
+            io.enter(self.device.resident.stay_memory());
+        }
+    }
+
+    /// Has the pump's thread let go of it.
+    pub(crate) fn leave_stay(&mut self) {
+        if let Some(io) = &mut self.io {
+            io.leave();
+        }
+    }
+
+    /// Has the pump know of no request: those that the row has are published again.
+    pub(crate) fn forget_io(&mut self) {
+        if let Some(io) = &mut self.io {
+            io.forget();
+            self.device.host().row().io_queue.unclaim();
+            let io_slots = 0..self.device.host().row().io_queue.slots();
+            io_slots.for_each(|io_slot| self.device.wrote(Unit::IoSlot(io_slot)));
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Driver {
 
     fn enlist(&mut self, slot: u32, priority: Priority, opcode: u32) {
         self.device.wrote(Unit::Slot(slot));
-        self.uses_io |= opcode == opcode::LOAD_MISS;
+        self.may_use_io(opcode);
         self.work.push(slot, priority, opcode == opcode::BATCH_FENCE);
     }
 

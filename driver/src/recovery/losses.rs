@@ -1,7 +1,8 @@
 //! Losses to order, for tests: a device is then lost at a call of the test's choice.
 
 use crate::backend::{
-    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, StayMemory,
+    Submission,
 };
 use crate::host_row::HostRow;
 use crate::open::{BackendChoice, OpenError};
@@ -155,6 +156,10 @@ impl Resident for Losing<Box<dyn Resident>> {
 
     fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
         self.inner.write_arena(first, words)
+    }
+
+    fn stay_memory(&self) -> Option<StayMemory> {
+        self.inner.stay_memory()
     }
 
     fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {

@@ -1,15 +1,63 @@
 //! The arena's memory: the best that the device and the kernel both work on.
 
 use super::Mapped;
-use crate::arena::{Arena, Landing, Rung};
+use crate::arena::{Arena, Landing, Pages, Rung};
 use crate::backend::BackendError;
+use crate::host_row::store_words;
 use crate::input::can_register;
 use crate::storage::HostMemory;
 use crate::vulkan::{Allocation, Placement, Usage};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An arena's buffer, and where its bytes land.
+#[derive(Clone)]
+pub(crate) struct MappedArena {
+    pub(super) buffer: Allocation,
+    /// If that is not the buffer itself.
+    landing: Option<Arc<Pages>>,
+}
+
+impl MappedArena {
+    /// The arena of a row; one word, if it has none.
+    pub(super) fn open(mapped: &Mapped, arena: Option<&Arena>) -> Result<Self, BackendError> {
+        let Some(arena) = arena else {
+            let buffer = Allocation::new(&mapped.device, 1, Usage::Storage, Placement::HostReads)?;
+            return Ok(Self { buffer, landing: None });
+        };
+        let buffer = open(mapped, arena)?;
+        let is_copied = arena.memory().is_some_and(|memory| memory.rung == Rung::Bounce);
+        Ok(Self { buffer, landing: is_copied.then(|| Arc::clone(arena.pages())) })
+    }
+
+    /// Copies words that have landed to the buffer, if that takes a copy.
+    pub(crate) fn deliver(&self, words: Range<usize>) {
+        if let Some(landing) = &self.landing {
+            let landed = landing.words()[words.clone()].iter();
+            let landed = landed.map(|word| word.load(Ordering::Relaxed));
+            store_words(self.words(), words.start, landed);
+        }
+    }
+
+    /// Copies words of the buffer to where they would land, if that takes a copy.
+    pub(crate) fn fetch(&self, words: Range<usize>) {
+        if let Some(landing) = &self.landing {
+            let fetched = self.words()[words.clone()].iter();
+            let fetched = fetched.map(|word| word.load(Ordering::Relaxed));
+            store_words(landing.words(), words.start, fetched);
+        }
+    }
+
+    /// Its words.
+    pub(super) fn words(&self) -> &[AtomicU32] {
+        self.buffer.mapped().unwrap_or(&[])
+    }
+}
 
 /// The buffer of an arena, in the memory that it was given first; if it has none yet, of the first
 /// rung of its ladder that there is.
-pub(super) fn open(mapped: &Mapped, arena: &Arena) -> Result<Allocation, BackendError> {
+fn open(mapped: &Mapped, arena: &Arena) -> Result<Allocation, BackendError> {
     if let Some(memory) = arena.memory() {
         return match (&memory.landing, memory.rung) {
             (Landing::Mapped(allocation), _) => Ok(allocation.clone()),

@@ -1,14 +1,14 @@
 //! A row in memory that host and GPU share.
 
 use super::Mapped;
+use super::arena::MappedArena;
 use super::flight::{Flight, store};
 use super::stay::Stay;
-use crate::arena::{Arena, Pages, Rung};
 use crate::backend::plan::Plan;
 use crate::backend::staging::{STAGING_WORDS, Staging};
 use crate::backend::{
-    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, Submission,
-    WARM_UP_TIMEOUT,
+    Backend, BackendError, BackendInfo, Batch, Cost, Drain, Resident, RowOptions, StayMemory,
+    Submission, WARM_UP_TIMEOUT,
 };
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::{HostRow, load_words, store_words};
@@ -42,9 +42,7 @@ pub(super) struct Row {
     flights: Vec<Flight>,
     host: HostRow,
     workspace: Allocation,
-    arena: Allocation,
-    /// Where bytes land first, if that is not the arena itself.
-    landing: Option<Arc<Pages>>,
+    arena: MappedArena,
     mapped: Arc<Mapped>,
 }
 
@@ -89,17 +87,11 @@ impl Row {
         };
         let workspace_words = options.workspace_words;
         let workspace = Allocation::new(device, workspace_words, Usage::Storage, Placement::Gpu)?;
-        let arena = match &options.arena {
-            Some(arena) => super::arena::open(&mapped, arena)?,
-            None => Allocation::new(device, 1, Usage::Storage, Placement::HostReads)?,
-        };
-        let is_copied =
-            |arena: &&Arc<Arena>| arena.memory().is_some_and(|memory| memory.rung == Rung::Bounce);
-        let landing = options.arena.as_ref().filter(is_copied).map(|arena| arena.pages().clone());
+        let arena = MappedArena::open(&mapped, options.arena.as_deref())?;
         let flight = |_| -> Result<_, OpenError> {
             let slots = geometry.slots();
             let plan = Plan::new(&mapped.kernel, slots, ends_loops, mapped.order)?;
-            Ok(Flight::new(&mapped, plan, slots, &buffers, [&workspace, &arena])?)
+            Ok(Flight::new(&mapped, plan, slots, &buffers, [&workspace, &arena.buffer])?)
         };
         let flights = (0..options.in_flight).map(flight).collect::<Result<Vec<_>, _>>()?;
         let stay = match mapped.slice {
@@ -112,7 +104,7 @@ impl Row {
         let import = |buffer: Buffer| buffers[buffer as usize].import(buffer.name());
         let imports = Buffer::ALL.map(import);
         let workspace_import = workspace.import("workspace");
-        let arena_import = arena.import("arena");
+        let arena_import = arena.buffer.import("arena");
         let mut staging = None;
         if workspace.mapped().is_none() {
             staging = Some(Staging::new(gpu.device(), STAGING_WORDS.min(workspace_words)));
@@ -146,7 +138,6 @@ impl Row {
             host: HostRow::mapped(geometry, buffers),
             workspace,
             arena,
-            landing,
             mapped,
         };
         row.warm_up()?;
@@ -290,14 +281,14 @@ impl Resident for Row {
     fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
         self.mapped.gpu.check()?;
         self.mapped.gpu.wait_for_users(self.timeout)?;
-        store(&self.arena, first, words.iter().copied());
+        store_words(self.arena.words(), first, words.iter().copied());
         Ok(())
     }
 
     fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
         self.mapped.gpu.check()?;
         self.mapped.gpu.wait_for_users(self.timeout)?;
-        load_words(self.arena.mapped().unwrap_or(&[]), first, words);
+        load_words(self.arena.words(), first, words);
         Ok(())
     }
 
@@ -313,20 +304,18 @@ impl Resident for Row {
         Some(&self.workspace_import)
     }
 
+    fn stay_memory(&self) -> Option<StayMemory> {
+        let io_queue = self.host.allocation(Buffer::IoQueue)?.clone();
+        Some(StayMemory { io_queue, arena: self.arena.clone() })
+    }
+
     fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
-        if let (Some(pages), Some(mapped)) = (&self.landing, self.arena.mapped()) {
-            let landed = pages.words()[words.clone()].iter();
-            let landed = landed.map(|word| word.load(Ordering::Relaxed));
-            store_words(mapped, words.start, landed);
-        }
+        self.arena.deliver(words);
         Ok(())
     }
 
     fn fetch_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
-        if let (Some(pages), Some(mapped)) = (&self.landing, self.arena.mapped()) {
-            let fetched = mapped[words.clone()].iter().map(|word| word.load(Ordering::Relaxed));
-            store_words(pages.words(), words.start, fetched);
-        }
+        self.arena.fetch(words);
         Ok(())
     }
 

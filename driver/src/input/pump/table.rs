@@ -1,0 +1,233 @@
+//! What requests may name: files, and regions of the arena.
+
+use crate::input::engine::Op;
+use rustix::io::Errno;
+use slipring_core::io_queue::{Request, op};
+use std::fs::File;
+use std::ops::Range;
+
+/// What a request may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Take bytes from it.
+    pub read: bool,
+    /// Put bytes into it.
+    pub write: bool,
+}
+
+impl Access {
+    /// To take bytes from.
+    pub const READ: Self = Self { read: true, write: false };
+    /// To put bytes into.
+    pub const WRITE: Self = Self { read: false, write: true };
+    /// Both.
+    pub const READ_WRITE: Self = Self { read: true, write: true };
+}
+
+/// Names a file or a region in requests: counts up from 1. 0 is none: as a destination of a READ, the
+/// resource's own ([`IoTable::own_region`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle(pub u32);
+
+/// Why a table does not take an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages name the fields")]
+pub enum TableError {
+    /// A range that ends before it starts.
+    #[error("bytes {start}..{end} of a file: it ends before it starts")]
+    FileRange { start: u64, end: u64 },
+    /// A region that is empty, or does not start at a word.
+    #[error("bytes {start}..{end} of the arena; at least one, from a multiple of 4 on, are needed")]
+    Region { start: usize, end: usize },
+    /// No such file, or no such region.
+    #[error("handle {handle} is no {expected}; the table has {entries} entries")]
+    Handle { handle: u32, expected: &'static str, entries: u32 },
+}
+
+/// The files and regions of the arena that the GPU may name, by numbers.
+///
+/// A request that names anything else, a range outside, or what it may not do, fails alone, with an
+/// error number: EBADF for a handle, ERANGE for a range, EOVERFLOW for one that wraps, EACCES for
+/// what is not allowed, EOPNOTSUPP for an operation that there is not.
+///
+/// ```no_run
+/// use slipring_driver::input::{Access, IoTable};
+/// let mut table = IoTable::new();
+/// let index = table.add_file(std::fs::File::open("index.bin")?, 0..1 << 20, Access::READ)?;
+/// let block = table.add_region(0..4096, Access::READ_WRITE)?;
+/// table.own_region(index, block)?; // where LOAD_MISS puts it, if it does not say
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct IoTable {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+pub(super) enum Entry {
+    File { file: File, range: Range<u64>, access: Access, own_region: Option<Handle> },
+    Region { bytes: Range<usize>, access: Access },
+}
+
+/// A request that was checked: which bytes go where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Move {
+    pub(super) op: Op,
+    /// Which entry the file is.
+    pub(super) file: usize,
+    pub(super) offset: u64,
+    /// Where in the arena, in bytes.
+    pub(super) at: usize,
+    pub(super) bytes: u32,
+}
+
+impl Move {
+    pub(super) fn is_write(&self) -> bool {
+        self.op == Op::Write
+    }
+
+    /// The words of the arena that its bytes are in.
+    pub(super) fn words(&self) -> Range<usize> {
+        self.at / 4..(self.at + self.bytes as usize).div_ceil(4)
+    }
+}
+
+impl IoTable {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
+
+    /// Takes a range of an open file: offset 0 of a request is where it starts, and no byte outside
+    /// is reached.
+    ///
+    /// # Errors
+    /// [`TableError::FileRange`].
+    pub fn add_file(
+        &mut self,
+        file: File,
+        range: Range<u64>,
+        access: Access,
+    ) -> Result<Handle, TableError> {
+        let Range { start, end } = range;
+        if end < start {
+            return Err(TableError::FileRange { start, end });
+        }
+        Ok(self.add(Entry::File { file, range, access, own_region: None }))
+    }
+
+    /// Takes a range of the arena, in bytes: transfers start where it does.
+    ///
+    /// # Errors
+    /// [`TableError::Region`]. That it lies within the arena is checked when the table is attached.
+    pub fn add_region(
+        &mut self,
+        bytes: Range<usize>,
+        access: Access,
+    ) -> Result<Handle, TableError> {
+        let Range { start, end } = bytes;
+        if end <= start || !start.is_multiple_of(4) {
+            return Err(TableError::Region { start, end });
+        }
+        Ok(self.add(Entry::Region { bytes, access }))
+    }
+
+    fn add(&mut self, entry: Entry) -> Handle {
+        self.entries.push(entry);
+        Handle(self.entries.len() as u32)
+    }
+
+    /// Has READs of a file that name no destination land in this region.
+    ///
+    /// # Errors
+    /// [`TableError::Handle`].
+    pub fn own_region(&mut self, file: Handle, region: Handle) -> Result<(), TableError> {
+        let entries = self.entries.len() as u32;
+        let wrong =
+            |handle: Handle, expected| TableError::Handle { handle: handle.0, expected, entries };
+        if !matches!(self.entry(region.0), Some((_, Entry::Region { .. }))) {
+            return Err(wrong(region, "region"));
+        }
+        match (file.0 as usize).checked_sub(1).and_then(|index| self.entries.get_mut(index)) {
+            Some(Entry::File { own_region, .. }) => *own_region = Some(region),
+            _ => return Err(wrong(file, "file")),
+        }
+        Ok(())
+    }
+
+    /// The regions, by their handles.
+    pub(super) fn regions(&self) -> impl Iterator<Item = (u32, &Range<usize>)> {
+        (1..).zip(&self.entries).filter_map(|(handle, entry)| match entry {
+            Entry::Region { bytes, .. } => Some((handle, bytes)),
+            Entry::File { .. } => None,
+        })
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn entry(&self, handle: u32) -> Option<(usize, &Entry)> {
+        let index = (handle as usize).checked_sub(1)?;
+        Some((index, self.entries.get(index)?))
+    }
+
+    fn file(&self, handle: u32) -> Result<(usize, &Range<u64>, Access, Option<Handle>), Errno> {
+        match self.entry(handle) {
+            Some((index, Entry::File { range, access, own_region, .. })) => {
+                Ok((index, range, *access, *own_region))
+            }
+            _ => Err(Errno::BADF),
+        }
+    }
+
+    fn region(&self, handle: u32) -> Result<(&Range<usize>, Access), Errno> {
+        match self.entry(handle) {
+            Some((_, Entry::Region { bytes, access })) => Ok((bytes, *access)),
+            _ => Err(Errno::BADF),
+        }
+    }
+
+    /// Which bytes a READ or WRITE moves.
+    pub(super) fn resolve(&self, request: &Request) -> Result<Move, Errno> {
+        let is_read = match request.op {
+            op::READ => true,
+            op::WRITE => false,
+            _ => return Err(Errno::OPNOTSUPP),
+        };
+        let [file, region] = match is_read {
+            true => [request.source, request.destination],
+            false => [request.destination, request.source],
+        };
+        let (file, range, file_access, own_region) = self.file(file)?;
+        let region = match (region, own_region) {
+            (0, Some(own)) if is_read => own.0,
+            (region, _) => region,
+        };
+        let (room, region_access) = self.region(region)?;
+        let is_allowed = match is_read {
+            true => file_access.read && region_access.write,
+            false => file_access.write && region_access.read,
+        };
+        if !is_allowed {
+            return Err(Errno::ACCESS);
+        }
+        let len = range.end - range.start;
+        let rest = len.checked_sub(request.offset).ok_or(Errno::RANGE)?;
+        let bytes = match (request.bytes, is_read) {
+            (0, true) => rest,
+            (0, false) => room.len() as u64,
+            (bytes, _) => u64::from(bytes),
+        };
+        if request.offset.checked_add(bytes).is_none() {
+            return Err(Errno::OVERFLOW);
+        }
+        let bytes = u32::try_from(bytes).map_err(|_| Errno::RANGE)?;
+        if u64::from(bytes) > rest || bytes as usize > room.len() {
+            return Err(Errno::RANGE);
+        }
+        let op = if is_read { Op::Read } else { Op::Write };
+        Ok(Move { op, file, offset: range.start + request.offset, at: room.start, bytes })
+    }
+}
