@@ -25,9 +25,9 @@ pub mod word {
     pub const SOURCE: usize = 1;
     /// Where bytes go.
     pub const DESTINATION: usize = 2;
-    /// The low half of the byte offset.
+    /// The low half of the byte offset in the file.
     pub const OFFSET_LOW: usize = 3;
-    /// The high half of the byte offset.
+    /// The high half of the byte offset in the file.
     pub const OFFSET_HIGH: usize = 4;
     /// Bytes to move; then the bytes moved (OK) or the errno (ERROR).
     pub const BYTE_COUNT: usize = 5;
@@ -88,7 +88,7 @@ pub struct Request {
     pub source: u32,
     /// Where bytes go: a handle that the host registered.
     pub destination: u32,
-    /// Bytes to skip in the source.
+    /// The first byte in the file that is read or written.
     pub offset: u64,
     /// Bytes to move; 0 for the whole resource.
     pub bytes: u32,

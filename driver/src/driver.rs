@@ -111,8 +111,13 @@ impl Driver {
         DriverBuilder::new(kernel, geometry)
     }
 
-    pub(crate) fn new(device: Device, publisher: Publisher<Vec<Entry>>, work: WorkList) -> Self {
-        let (uses_io, prefetch_failures, stays) = (false, 0, Stays::default());
+    pub(crate) fn new(
+        device: Device,
+        publisher: Publisher<Vec<Entry>>,
+        work: WorkList,
+        uses_io: bool,
+    ) -> Self {
+        let (prefetch_failures, stays) = (0, Stays::default());
         Self { device, publisher, work, uses_io, prefetch_failures, stays }
     }
 
