@@ -1,8 +1,7 @@
 // What a handler may use: fn my_handler(job: Job) -> u32.
 // It returns HANDLER_OK, fault(code) to end its slot in FAULT with that code, 64 to 255,
 // HANDLER_CONTINUES, or what request_io has answered. (Any other value is a fault of the kernel's
-// own, for a range.) Tables belong in the workspace:
-// variables of more than a kilobyte are refused.
+// own, for a range.) Tables belong in the workspace: variables of more than a kilobyte are refused.
 
 const HANDLER_OK: u32 = 0u;
 // The job goes on in the next segment, once every job of its level has been in this one. Not in
@@ -130,7 +129,8 @@ fn arena_store(i: u32, value: u32) -> bool {
 // for the others, or for any if it returns something else. In a packed slot nothing is asked, and
 // the answer is FAULT(range).
 //
-// Inside a loop it makes each iteration count 65 times more (Handler::iterations).
+// Inside a loop it makes each iteration count 73 times (Handler::iterations): it looks through the
+// queue, and lanes may contend for it.
 fn request_io(
     job: Job,
     op: u32,

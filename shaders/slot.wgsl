@@ -18,7 +18,8 @@ fn handler_status(code: u32, is_packable: bool) -> u32 {
     }
     // Of request_io's answers only the one that it has given.
     if code == io_answer {
-        return select(wait_io_status(code - HANDLER_WAITS), STATUS_PUBLISHED, code == HANDLER_RETRIES);
+        let waits = wait_io_status(code - HANDLER_WAITS);
+        return select(waits, STATUS_PUBLISHED, code == HANDLER_RETRIES);
     }
     if code < FAULT_USER_MIN || code > FAULT_USER_MAX {
         return fault_status(FAULT_RANGE);

@@ -19,8 +19,8 @@ use slipring_driver::{
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-/// Arguments: a file, and an observable and word of the workspace of the job's own. Reads twice, and
-/// tells how many bytes it was in all.
+/// Arguments: a file, and an observable and a word of the workspace that are the job's own. Reads
+/// twice, and tells how many bytes it was in all.
 const TWICE: u32 = 0x100;
 /// Arguments: an operation, source, destination, offset low and high, bytes. Asks once; then tells
 /// the bytes in observable 0 and the first word of the arena in observable 1.

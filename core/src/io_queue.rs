@@ -5,6 +5,8 @@
 //!   host                        PUBLISHED → CLAIMED → OK, ERROR
 //! ```
 //!
+//! Where a handler goes on, the kernel makes OK RESERVED meanwhile, for it to ask again.
+//!
 //! Each change has one owning side, so the host needs no read-modify-write.
 
 use crate::layout::{Buffer, LayoutError, check_io_slots};

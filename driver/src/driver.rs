@@ -265,7 +265,8 @@ impl Driver {
 
     /// Moves the row, as it is, into storage of the caller's ([`DriverBuilder::storage`]), out of
     /// it (`None`), or from one to another. Tickets stay good, [`Driver::buffer`],
-    /// [`Driver::workspace`] and [`Driver::arena`] are others from then on. Other rows go on meanwhile.
+    /// [`Driver::workspace`] and [`Driver::arena`] are others from then on. Other rows go on
+    /// meanwhile.
     ///
     /// # Errors
     /// [`DriverError::Open`] with [`OpenError::Storage`] or [`OpenError::StorageTaken`] (by this

@@ -8,7 +8,7 @@
 //!
 //! A handler is a WGSL function `fn name(job: Job) -> u32` that runs the slots of one user
 //! opcode. `shaders/handler_api.wgsl` is all that it may use of the kernel: its arguments, the
-//! observables, the workspace, the arena and the debug log. Whatever is wrong with it is reported where it
+//! observables, the workspace, the arena, I/O and the debug log. Whatever is wrong with it is reported where it
 //! stands in the user's own file.
 //!
 //! ```

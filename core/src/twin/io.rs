@@ -36,9 +36,9 @@ impl Io {
 }
 
 impl<'a, W: WordMut> Call<'a, W> {
-    /// Asks the host for I/O: `op` is one of [`op`](crate::io_queue::op), source and destination are handles
-    /// that the host knows, the offset is in bytes of the file. A handler returns the answer, and
-    /// its slot waits; once the host has done it, the handler is called again
+    /// Asks the host for I/O: `op` is one of [`op`](crate::io_queue::op), source and destination
+    /// are handles that the host knows, the offset is in bytes of the file. A handler returns the
+    /// answer, and its slot waits; once the host has done it, the handler is called again
     /// ([`Call::is_resumed`]), to finish, continue or ask for more. If the I/O has failed, the slot
     /// ends in FAULT(io) instead.
     ///

@@ -67,6 +67,26 @@ fn another_handler_counts_once_but_its_loops_are_passed_by_each_packed_operation
 }
 
 #[test]
+fn a_request_counts_a_scan_and_one_in_a_loop_a_scan_each_time() {
+    let asking = |rounds: u32| {
+        let ask = "request_io(job, IO_READ, 0u, 0u, 0u, 0u, 0u)";
+        let source = match rounds {
+            0 => format!("fn f(job: Job) -> u32 {{ return {ask}; }}"),
+            _ => format!(
+                "fn f(job: Job) -> u32 {{ for (var i = 0u; i < 9u; i++) {{ {ask}; }} return 0u; }}"
+            ),
+        };
+        Handler::wgsl(0x100, "f", "f.wgsl", source).iterations(rounds)
+    };
+    let counted = |rounds| per_look(&[asking(rounds)]) - per_look(&[]);
+    // Each of four packed operations passes the loops; only one job goes round in them.
+    assert_eq!(counted(0), 4 + 64);
+    assert_eq!(counted(1000), 4 * 2 + 999 + 64 + 1000 * (64 + 8));
+    assert!(Kernel::builder().handler(asking(0)).build().unwrap().requests_io());
+    assert!(!Kernel::builder().handler(looping(8, 1)).build().unwrap().requests_io());
+}
+
+#[test]
 fn a_fused_kernel_counts_its_handlers_loops_alone() {
     let per_look = |rounds| Kernel::fused(looping(8, rounds)).unwrap().iterations_per_look();
     // And the two places of the loop that claims.
