@@ -25,36 +25,46 @@ fn look(entry: u32) {
 
 fn look_at(slot: u32, level: u32, status: u32) {
     let kind = status & STATUS_MASK;
-    // After the first segment, only slots that the one before has left CLAIMED.
-    if kind == select(STATUS_PUBLISHED, STATUS_CLAIMED, run.segment > 0u) {
-        start(slot, level, status);
-    } else if kind == STATUS_WAIT_IO && run.segment == 0u {
-        resume(slot, status);
-    }
-}
-
-fn start(slot: u32, level: u32, status: u32) {
-    let opcode = ring[slot].opcode;
-    let tenant = ring[slot].tenant;
-    var io_slot = NO_IO_SLOT;
-    if run.segment == 0u {
-        // Fences are closed by the pass after all levels.
-        if opcode == OPCODE_BATCH_FENCE || is_held_back(tenant) || !claim(slot, status) {
+    held_io_slot = NO_IO_SLOT;
+    var has_waited = false;
+    if kind == STATUS_WAIT_IO && run.segment == 0u {
+        has_waited = resume(slot, status);
+        if !has_waited {
             return;
         }
-        if wants_io_slot(slot, tenant, opcode) {
-            io_slot = reserve_io_slot();
-            if io_slot == NO_IO_SLOT {
-                // The queue is full: published again, for the next drain.
-                atomicStore(&ring[slot].status, status);
-                return;
-            }
-        }
-        count_claim(tenant, level);
+    } else if kind != select(STATUS_PUBLISHED, STATUS_CLAIMED, run.segment > 0u) {
+        // After the first segment, only slots that the one before has left CLAIMED.
+        return;
+    } else if run.segment == 0u && !start(slot, level, status) {
+        return;
     }
-    if tenant >= TENANTS {
-        finish(slot, fault_status(FAULT_TENANT));
-    } else {
-        finish(slot, run_slot(slot, tenant, opcode, io_slot));
+    let tenant = ring[slot].tenant;
+    var next = fault_status(FAULT_TENANT);
+    if tenant < TENANTS {
+        let opcode = ring[slot].opcode;
+        next = run_slot(Job(slot, tenant, opcode, 0u, SLOT_ARGS, has_waited, moved_bytes()));
     }
+    if next == STATUS_PUBLISHED {
+        // It starts anew, and counts then.
+        count_claim(tenant, level, ~0u);
+    }
+    free_io_slot();
+    finish(slot, next);
+}
+
+// Takes a published slot; says whether it is to run.
+fn start(slot: u32, level: u32, status: u32) -> bool {
+    let opcode = ring[slot].opcode;
+    let tenant = ring[slot].tenant;
+    // Fences are closed by the pass after all levels.
+    if opcode == OPCODE_BATCH_FENCE || is_held_back(tenant) || !claim(slot, status) {
+        return false;
+    }
+    if !has_io_slot(slot, tenant, opcode) {
+        // The queue is full: published again, for the next drain.
+        atomicStore(&ring[slot].status, status);
+        return false;
+    }
+    count_claim(tenant, level, 1u);
+    return true;
 }

@@ -65,7 +65,7 @@ fn close_fence(slot: u32, level: u32, status: u32) {
         return;
     }
     let tenant = ring[slot].tenant;
-    count_claim(tenant, level);
+    count_claim(tenant, level, 1u);
     if tenant >= TENANTS {
         finish(slot, fault_status(FAULT_TENANT));
         return;

@@ -1,7 +1,7 @@
 // What each built-in opcode does. Each function returns the slot's next status word; one that
 // returns a fault has written nothing.
 
-fn run_op(job: Job, io_slot: u32) -> u32 {
+fn run_op(job: Job) -> u32 {
     count_run(job.opcode);
     switch job.opcode {
         case OPCODE_NOP: { return STATUS_DONE; }
@@ -11,7 +11,7 @@ fn run_op(job: Job, io_slot: u32) -> u32 {
         case OPCODE_COMPARE_SWAP: { return compare_swap(job); }
         case OPCODE_MEMCPY: { return memcpy(job); }
         case OPCODE_DFA_STEP: { return dfa_step(job); }
-        case OPCODE_LOAD_MISS: { return load_miss(job, io_slot); }
+        case OPCODE_LOAD_MISS: { return load_miss(job); }
         case OPCODE_PRINTF: { return printf(job); }
         case OPCODE_SHUTDOWN: { return shut_down(job); }
         default: { return run_user(job); }

@@ -32,38 +32,40 @@ fn is_packed_valid(slot: u32) -> bool {
 }
 
 // Operation i of a valid packed slot. Its arguments end where the next one's start.
-fn packed_job(slot: u32, tenant: u32, ops: u32, i: u32) -> Job {
+fn packed_job(packed: Job, ops: u32, i: u32) -> Job {
+    let slot = packed.slot;
     let offset = packed_byte(slot, 3u + 2u * i);
     var end = packed_byte(slot, 1u);
     if i + 1u < ops {
         end = packed_byte(slot, 5u + 2u * i);
     }
     let opcode = packed_byte(slot, 2u + 2u * i);
-    return Job(slot, tenant, opcode, packed_metadata(ops) + offset, end - offset);
+    let first = packed_metadata(ops) + offset;
+    return Job(slot, packed.tenant, opcode, first, end - offset, false, 0u);
 }
 
 // Runs the slot's operations in order until one faults. A plain slot is a single operation, so
 // that the opcode switch, which compilers inline, stands in the kernel once.
-fn run_slot(slot: u32, tenant: u32, opcode: u32, io_slot: u32) -> u32 {
-    let is_packed = opcode == OPCODE_PACKED_SLOT;
+fn run_slot(whole: Job) -> u32 {
+    let is_packed = whole.opcode == OPCODE_PACKED_SLOT;
     var ops = 1u;
     if is_packed {
-        if !is_packed_valid(slot) {
+        if !is_packed_valid(whole.slot) {
             return fault_status(FAULT_PACKED);
         }
-        ops = packed_byte(slot, 0u);
+        ops = packed_byte(whole.slot, 0u);
         if ops == 0u {
             return STATUS_DONE;
         }
     }
-    var job = Job(slot, tenant, opcode, 0u, SLOT_ARGS);
+    var job = whole;
     var status = STATUS_DONE;
     var i = 0u;
     loop {
         if is_packed {
-            job = packed_job(slot, tenant, ops, i);
+            job = packed_job(whole, ops, i);
         }
-        status = run_op(job, io_slot);
+        status = run_op(job);
         i += 1u;
         continuing {
             break if i >= ops || status != STATUS_DONE;

@@ -68,8 +68,9 @@ fn stay(lane: u32, lanes: u32) {
             atomicAdd(&spent, extra_iterations);
             // A lane that has found work meanwhile knows it itself.
             atomicStore(&some_work, 0u);
-            i = next_entry(i, lane, lanes);
         }
+        // Past a slot without work too: others may find some every time, while one starts anew.
+        i = next_entry(i, lane, lanes);
     }
 }
 

@@ -1,4 +1,4 @@
-// A slot's life: PUBLISHED, CLAIMED by one lane, then DONE, FAULT or WAIT_IO.
+// A slot's life: PUBLISHED, CLAIMED by one lane, then DONE, FAULT, WAIT_IO or PUBLISHED again.
 
 fn fault_status(code: u32) -> u32 {
     return STATUS_FAULT | (code << STATUS_DETAIL_SHIFT);
@@ -15,6 +15,11 @@ fn handler_status(code: u32, is_packable: bool) -> u32 {
     }
     if code == HANDLER_CONTINUES && !is_packable && run.segment + 1u < SEGMENTS {
         return STATUS_CLAIMED;
+    }
+    // Of request_io's answers only the one that it has given.
+    if code == io_answer {
+        let waits = wait_io_status(code - HANDLER_WAITS);
+        return select(waits, STATUS_PUBLISHED, code == HANDLER_RETRIES);
     }
     if code < FAULT_USER_MIN || code > FAULT_USER_MAX {
         return fault_status(FAULT_RANGE);
@@ -58,9 +63,9 @@ fn claim(slot: u32, status: u32) -> bool {
     return false;
 }
 
-fn count_claim(tenant: u32, level: u32) {
-    atomicAdd(&control[CONTROL_TENANT_CLAIMS + tenant % TENANT_CLAIM_SLOTS], 1u);
-    atomicAdd(&control[CONTROL_LEVEL_CLAIMS + level], 1u);
+fn count_claim(tenant: u32, level: u32, by: u32) {
+    atomicAdd(&control[CONTROL_TENANT_CLAIMS + tenant % TENANT_CLAIM_SLOTS], by);
+    atomicAdd(&control[CONTROL_LEVEL_CLAIMS + level], by);
 }
 
 fn count_run(opcode: u32) {
@@ -78,7 +83,7 @@ fn finish(slot: u32, status: u32) {
     }
     atomicStore(&ring[slot].status, status);
     let kind = status & STATUS_MASK;
-    if kind == STATUS_WAIT_IO {
+    if kind == STATUS_WAIT_IO || kind == STATUS_PUBLISHED {
         return;
     }
     if kind == STATUS_FAULT {

@@ -24,9 +24,9 @@ static PAGES: Pages<{ words_for(GEOMETRY) }> = Pages::new();
 const ARENA: ArenaOptions = ArenaOptions { chunks: 2, chunk_bytes: 4096 };
 const WORDS: usize = 2048;
 
-/// Arguments: words, arena, workspace. Copies words of the arena to the workspace, puts their
-/// bitwise complements in their place, and tells their sum in observable 0 and the arena's length in
-/// observable 1. Faults with the number of words that it could not store.
+/// Arguments: how many words, from where in the arena, to where in the workspace. Copies them, puts
+/// their bitwise complements in their place, and tells their sum in observable 0 and the arena's
+/// length in observable 1. Faults with 64 and the number of words that it could not store.
 const COPY: u32 = 0x100;
 
 fn builder() -> DriverBuilder {

@@ -74,6 +74,22 @@ fn spin(opcode: u32, rounds: u32) -> Handler {
     Handler::wgsl(opcode, name, "spin.wgsl", source).iterations(rounds + 1)
 }
 
+/// A handler that looks `rounds` times for a free IO slot, and counts in observable 3 when there is
+/// none.
+fn ask(opcode: u32, rounds: u32) -> Handler {
+    let source = format!(
+        "fn ask(job: Job) -> u32 {{
+            for (var i = 0u; i < {rounds}u; i++) {{
+                if request_io(job, IO_READ, 1u, 2u, 3u, 4u, 5u) == HANDLER_RETRIES {{
+                    observe_add(3u, 1u);
+                }}
+            }}
+            return HANDLER_OK;
+        }}"
+    );
+    Handler::wgsl(opcode, "ask", "ask.wgsl", source).iterations(rounds + 1)
+}
+
 /// The lanes of each vector run the longest things there are, each something else, up to the
 /// last iteration that llvmpipe has: nothing is cut short.
 #[test]
@@ -83,7 +99,7 @@ fn a_kernel_that_just_fits_llvmpipe_loses_no_iteration() {
     }
     let build = |long| {
         let kernel = Kernel::builder().handler(spin(8, 2000)).handler(spin(9, 3000));
-        kernel.handler(spin(0x100, long)).build().unwrap()
+        kernel.handler(spin(0x100, long)).handler(ask(0x101, 50)).build().unwrap()
     };
     let fits = |long| build(long).dispatch_limits(LLVMPIPE_ITERATIONS, 64).is_ok();
     let rest = u64::from(LLVMPIPE_ITERATIONS) - build(0).iterations_per_look();
@@ -111,12 +127,15 @@ fn a_kernel_that_just_fits_llvmpipe_loses_no_iteration() {
         row.publish(vector + 4, &Job::new(0x100, &[long, 0]));
         row.publish(vector + 5, &Job::new(opcode::LOAD_MISS, &[1]));
         row.publish(vector + 6, &Job::new(opcode::PRINTF, &[]));
+        row.publish(vector + 7, &Job::new(0x101, &[]));
     }
     row.words[0][word::OBSERVABLES + 8191] = 5;
     for choice in gpu::GPU {
         let mut row = row.clone();
         row.drain(build(long), choice);
         assert_eq!([0, 1, 2].map(|index| row.observable(index)), [8 * long, 64_000, 96_000]);
+        // All but one, which either a LOAD_MISS or one of these has got.
+        assert!([399, 400].contains(&row.observable(3)), "{}", row.observable(3));
         assert_eq!(row.observable(3 * 4096 - 1), 5);
     }
 }

@@ -5,6 +5,8 @@
 //!   host                        PUBLISHED → CLAIMED → OK, ERROR
 //! ```
 //!
+//! Where a handler goes on, the kernel makes OK RESERVED meanwhile, for it to ask again.
+//!
 //! Each change has one owning side, so the host needs no read-modify-write.
 
 use crate::layout::{Buffer, LayoutError, check_io_slots};
@@ -25,9 +27,9 @@ pub mod word {
     pub const SOURCE: usize = 1;
     /// Where bytes go.
     pub const DESTINATION: usize = 2;
-    /// The low half of the byte offset.
+    /// The low half of the byte offset in the file.
     pub const OFFSET_LOW: usize = 3;
-    /// The high half of the byte offset.
+    /// The high half of the byte offset in the file.
     pub const OFFSET_HIGH: usize = 4;
     /// Bytes to move; then the bytes moved (OK) or the errno (ERROR).
     pub const BYTE_COUNT: usize = 5;
@@ -88,7 +90,7 @@ pub struct Request {
     pub source: u32,
     /// Where bytes go: a handle that the host registered.
     pub destination: u32,
-    /// Bytes to skip in the source.
+    /// The first byte in the file that is read or written.
     pub offset: u64,
     /// Bytes to move; 0 for the whole resource.
     pub bytes: u32,

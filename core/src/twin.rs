@@ -20,9 +20,11 @@
 //! ```
 
 mod call;
+mod io;
 mod ops;
 
 pub use call::{Call, HANDLER_CONTINUES, HANDLER_OK};
+pub use io::{HANDLER_RETRIES, HANDLER_WAITS};
 
 use crate::control::{TENANT_CLAIM_SLOTS, TENANTS, word};
 use crate::layout::LayoutError;
@@ -32,6 +34,7 @@ use crate::slot::{Priority, State, fault, fault_status, status, wait_io_status};
 use crate::words::{WordMut, Words};
 use crate::{io_queue, opcode, slot};
 use call::Args;
+use io::Io;
 
 /// The handlers of a kernel that has none.
 pub fn no_handlers<W>(_: &Call<'_, W>) -> Option<u32> {
@@ -46,13 +49,15 @@ enum End {
     WaitIo(u8),
     /// In the next segment.
     Continues,
+    /// Anew, in the next drain.
+    Retries,
 }
 
 /// The kernel over one row.
 ///
 /// `handlers` runs user opcodes: `None` for an opcode it does not know, else 0
-/// ([`HANDLER_OK`]), [`HANDLER_CONTINUES`] but in the last segment, or a fault code of 64..=255;
-/// anything else is FAULT(range).
+/// ([`HANDLER_OK`]), [`HANDLER_CONTINUES`] but in the last segment, the last answer of
+/// [`Call::request_io`], or a fault code of 64..=255; anything else is FAULT(range).
 #[derive(Debug)]
 pub struct Twin<'a, W, F> {
     row: Row<'a, W>,
@@ -122,62 +127,89 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
         Ok(())
     }
 
-    /// What a lane does with its slot: runs it if it is published, or finishes it if its I/O
+    /// What a lane does with its slot: runs it if it is published, or goes on with it if its I/O
     /// has ended. Anything else, fences included, is left alone. In a segment after the first, goes
     /// on with a slot that the one before has left CLAIMED.
     pub fn look(&mut self, slot: u32, level: Priority) {
         let Some(words) = self.row.ring.slot_words(slot) else { return };
         let seen = words[slot::word::STATUS].load_acquire();
-        if self.segment > 0 {
-            if State::of(seen) == State::Claimed {
-                let [opcode, tenant] =
-                    [slot::word::OPCODE, slot::word::TENANT].map(|word| words[word].load());
-                self.run_slot(slot, tenant, opcode, Args::whole(words), None);
-            }
+        let mut call = self.call(slot, words);
+        let is_taken = match (State::of(seen), self.segment) {
+            (State::WaitIo(io_slot), 0) => self.resume(&mut call, words, io_slot),
+            (State::Published, 0) => self.start(&call, words, level),
+            (State::Claimed, 1..) => true,
+            _ => false,
+        };
+        if !is_taken {
             return;
         }
-        match State::of(seen) {
-            State::WaitIo(io_slot) => return self.resume(slot, u32::from(io_slot)),
-            State::Published => {}
-            _ => return,
+        let end = match call.tenant {
+            0..TENANTS => self.run(&call),
+            _ => End::Fault(fault::TENANT),
+        };
+        if end == End::Retries {
+            // It starts anew, and counts then.
+            self.count_claim(call.tenant, level, u32::MAX);
         }
-        let opcode = words[slot::word::OPCODE].load();
-        let tenant = words[slot::word::TENANT].load();
-        if opcode == opcode::BATCH_FENCE || self.is_stopped(tenant) {
-            return;
-        }
-        words[slot::word::STATUS].store(status::CLAIMED);
-        let args = Args::whole(words);
-        let mut reserved = None;
-        let wants_io = opcode == opcode::LOAD_MISS && self.runs(opcode);
-        if wants_io && tenant < TENANTS && args.get(1) <= 1 {
-            reserved = self.reserve_io();
-            if reserved.is_none() {
-                words[slot::word::STATUS].store_release(seen);
-                return;
-            }
-        }
-        self.count_claim(tenant, level);
-        self.run_slot(slot, tenant, opcode, args, reserved);
+        call.free_io();
+        self.finish(slot, end);
     }
 
-    /// Runs a claimed slot, with the IO slot that was reserved for it.
-    fn run_slot(
-        &mut self,
-        slot: u32,
-        tenant: u32,
-        opcode: u32,
-        args: Args<'a, W>,
-        reserved: Option<u8>,
-    ) {
-        let end = if tenant < TENANTS {
-            let (row, workspace, arena) = (self.row, self.workspace, self.arena);
-            let segment = self.segment;
-            self.run(&Call { row, workspace, arena, slot, tenant, opcode, args, segment }, reserved)
-        } else {
-            End::Fault(fault::TENANT)
+    /// Takes a published slot; says whether it is to run.
+    fn start(&self, call: &Call<'a, W>, words: &[W; slot::WORDS], level: Priority) -> bool {
+        let seen = words[slot::word::STATUS].load();
+        if call.opcode == opcode::BATCH_FENCE || self.is_stopped(call.tenant) {
+            return false;
+        }
+        words[slot::word::STATUS].store(status::CLAIMED);
+        let is_request = call.opcode == opcode::LOAD_MISS && self.runs(call.opcode);
+        if is_request && call.tenant < TENANTS && call.arg(1) <= 1 && !call.reserve_io() {
+            words[slot::word::STATUS].store_release(seen);
+            return false;
+        }
+        self.count_claim(call.tenant, level, 1);
+        true
+    }
+
+    /// Takes a slot whose I/O has ended; after shutdown and for paused tenants too. Finishes it,
+    /// unless its handler is to go on, which then has the IO slot: `true`.
+    fn resume(&self, call: &mut Call<'a, W>, words: &[W; slot::WORDS], io_slot: u8) -> bool {
+        let own = self.row.io_queue.slot_words(io_slot.into());
+        let own = own.filter(|io| io[io_queue::word::TAG].load() == call.slot);
+        let Some(io) = own else {
+            self.finish(call.slot, End::Fault(fault::IO));
+            return false;
         };
-        self.finish(slot, end);
+        // Acquire pairs with the host's release store of OK or ERROR.
+        let end = match io[io_queue::word::STATUS].load_acquire() {
+            io_queue::status::OK if opcode::is_user(call.opcode) => {
+                words[slot::word::STATUS].store(status::CLAIMED);
+                io[io_queue::word::STATUS].store(io_queue::status::RESERVED);
+                call.io = Io::of_resumed(io_slot, io[io_queue::word::BYTE_COUNT].load());
+                return true;
+            }
+            io_queue::status::OK => End::Done,
+            io_queue::status::ERROR => End::Fault(fault::IO),
+            _ => return false,
+        };
+        io[io_queue::word::STATUS].store_release(io_queue::status::EMPTY);
+        self.finish(call.slot, end);
+        false
+    }
+
+    fn call(&self, slot: u32, words: &'a [W; slot::WORDS]) -> Call<'a, W> {
+        Call {
+            row: self.row,
+            workspace: self.workspace,
+            arena: self.arena,
+            slot,
+            tenant: words[slot::word::TENANT].load(),
+            opcode: words[slot::word::OPCODE].load(),
+            args: Args::whole(words),
+            is_packed: false,
+            segment: self.segment,
+            io: Io::default(),
+        }
     }
 
     /// What the fence pass does with a slot: if it is a published fence whose window has
@@ -199,34 +231,16 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             }
         }
         words[slot::word::STATUS].store(status::CLAIMED);
-        self.count_claim(tenant, level);
+        self.count_claim(tenant, level, 1);
         if tenant >= TENANTS {
             return self.finish(slot, End::Fault(fault::TENANT));
         }
-        self.add(word::METRICS + opcode::BATCH_FENCE as usize);
-        self.add(word::EPOCH);
+        self.add(word::METRICS + opcode::BATCH_FENCE as usize, 1);
+        self.add(word::EPOCH, 1);
         if let Some(observable) = self.row.control.words().get(word::OBSERVABLES) {
             observable.store(args.get(1));
         }
         self.finish(slot, End::Done);
-    }
-
-    /// Finishes a slot whose I/O has ended; after shutdown and for paused tenants too.
-    fn resume(&mut self, slot: u32, io_slot: u32) {
-        let end = match self.row.io_queue.slot_words(io_slot) {
-            Some(io) if io[io_queue::word::TAG].load() == slot => {
-                // Acquire pairs with the host's release store of OK or ERROR.
-                let end = match io[io_queue::word::STATUS].load_acquire() {
-                    io_queue::status::OK => End::Done,
-                    io_queue::status::ERROR => End::Fault(fault::IO),
-                    _ => return,
-                };
-                io[io_queue::word::STATUS].store_release(io_queue::status::EMPTY);
-                end
-            }
-            _ => End::Fault(fault::IO),
-        };
-        self.finish(slot, end);
     }
 
     /// Whether this kernel has the opcode at all. Fences are another pass's.
@@ -241,26 +255,15 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
         load(word::SHUTDOWN) != 0 || paused
     }
 
-    fn reserve_io(&self) -> Option<u8> {
-        let queue = &self.row.io_queue;
-        // A queue has at most 64 slots.
-        let mut slots = 0..queue.slots() as u8;
-        let is_empty = |slot: u8| queue.status(slot.into()) == Some(io_queue::status::EMPTY);
-        let slot = slots.find(|&slot| is_empty(slot))?;
-        let words = queue.slot_words(slot.into())?;
-        words[io_queue::word::STATUS].store(io_queue::status::RESERVED);
-        Some(slot)
+    fn count_claim(&self, tenant: u32, level: Priority, by: u32) {
+        self.add(word::TENANT_CLAIMS + (tenant % TENANT_CLAIM_SLOTS) as usize, by);
+        self.add(word::LEVEL_CLAIMS + level as usize, by);
     }
 
-    fn count_claim(&self, tenant: u32, level: Priority) {
-        self.add(word::TENANT_CLAIMS + (tenant % TENANT_CLAIM_SLOTS) as usize);
-        self.add(word::LEVEL_CLAIMS + level as usize);
-    }
-
-    /// Adds one, as the kernel's atomic add does; only this thread runs the kernel.
-    fn add(&self, word: usize) {
+    /// Adds, as the kernel's atomic add does; only this thread runs the kernel.
+    fn add(&self, word: usize, by: u32) {
         if let Some(word) = self.row.control.words().get(word) {
-            word.store(word.load().wrapping_add(1));
+            word.store(word.load().wrapping_add(by));
         }
     }
 
@@ -270,14 +273,15 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
             End::Done => status::DONE,
             End::Fault(code) => fault_status(code),
             End::WaitIo(io_slot) => wait_io_status(io_slot),
+            End::Retries => status::PUBLISHED,
             End::Continues => return,
         };
         // Release pairs with the host's acquire of the status: the job's effects come first.
         words[slot::word::STATUS].store_release(status);
         if matches!(end, End::Fault(_)) {
-            self.add(word::FAULTS);
+            self.add(word::FAULTS, 1);
         }
-        if !matches!(end, End::WaitIo(_))
+        if !matches!(end, End::WaitIo(_) | End::Retries)
             && let Some(count) = self.row.control.words().get(word::DONE_COUNT)
         {
             // Release pairs with the acquire in `Control::done_count`: a host that sees the count

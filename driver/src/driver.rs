@@ -114,9 +114,13 @@ impl Driver {
         DriverBuilder::new(kernel, geometry)
     }
 
-    pub(crate) fn new(device: Device, publisher: Publisher<Vec<Entry>>, work: WorkList) -> Self {
-        let (uses_io, prefetch_failures, stays) = (false, 0, Stays::default());
-        let io = None;
+    pub(crate) fn new(
+        device: Device,
+        publisher: Publisher<Vec<Entry>>,
+        work: WorkList,
+        uses_io: bool,
+    ) -> Self {
+        let (prefetch_failures, io, stays) = (0, None, Stays::default());
         Self { device, publisher, work, uses_io, prefetch_failures, stays, io }
     }
 
@@ -265,7 +269,8 @@ impl Driver {
 
     /// Moves the row, as it is, into storage of the caller's ([`DriverBuilder::storage`]), out of
     /// it (`None`), or from one to another. Tickets stay good, [`Driver::buffer`],
-    /// [`Driver::workspace`] and [`Driver::arena`] are others from then on. Other rows go on meanwhile.
+    /// [`Driver::workspace`] and [`Driver::arena`] are others from then on. Other rows go on
+    /// meanwhile.
     ///
     /// # Errors
     /// [`DriverError::Open`] with [`OpenError::Storage`] or [`OpenError::StorageTaken`] (by this

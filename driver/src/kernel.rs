@@ -8,7 +8,7 @@
 //!
 //! A handler is a WGSL function `fn name(job: Job) -> u32` that runs the slots of one user
 //! opcode. `shaders/handler_api.wgsl` is all that it may use of the kernel: its arguments, the
-//! observables, the workspace, the arena and the debug log. Whatever is wrong with it is reported where it
+//! observables, the workspace, the arena, I/O and the debug log. Whatever is wrong with it is reported where it
 //! stands in the user's own file.
 //!
 //! ```
@@ -99,6 +99,7 @@ pub struct Kernel {
     module_info: naga::valid::ModuleInfo,
     handlers: Vec<Handler>,
     is_fused: bool,
+    requests_io: bool,
     iterations: Iterations,
 }
 
@@ -175,8 +176,9 @@ impl Kernel {
         }
         let (module, module_info) = check::parse(&source)?;
         let iterations = Iterations::count(&module, &loops, is_fused);
+        let requests_io = loops.iter().any(|(_, loops)| loops.scans > 0);
         let source = source.into_text();
-        Ok(Self { source, module, module_info, handlers, is_fused, iterations })
+        Ok(Self { source, module, module_info, handlers, is_fused, requests_io, iterations })
     }
 
     /// The WGSL.
@@ -213,6 +215,11 @@ impl Kernel {
     /// Whether it runs only its one handler's opcode, NOP, BATCH_FENCE and SHUTDOWN.
     pub fn is_fused(&self) -> bool {
         self.is_fused
+    }
+
+    /// Whether a handler asks for I/O.
+    pub(crate) fn requests_io(&self) -> bool {
+        self.requests_io
     }
 
     /// Segments of a drain: the most that a handler has.

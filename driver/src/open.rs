@@ -151,7 +151,7 @@ impl DriverBuilder {
         let lists = || WorkList::new(self.partitions.sizes());
         let flights: Vec<_> = (0..options.in_flight).map(|_| lists()).collect();
         let device = Device::new(shared, opened, mirror, options, flights);
-        Ok(Driver::new(device, publisher, lists()))
+        Ok(Driver::new(device, publisher, lists(), self.kernel.requests_io()))
     }
 
     fn check(&self) -> Result<(), OpenError> {

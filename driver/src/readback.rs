@@ -6,8 +6,8 @@ use slipring_core::layout::{Buffer, Geometry};
 use std::ops::Range;
 
 /// What to read back, beside the 160 control words and the slots that the drain looked at,
-/// which always come, and the IO queue, which does once a LOAD_MISS was published or a row
-/// adopted.
+/// which always come, and the IO queue, which does if a handler asks for I/O, and once a LOAD_MISS
+/// was published or a row adopted.
 ///
 /// ```
 /// use slipring_driver::Readback;

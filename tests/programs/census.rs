@@ -1,6 +1,6 @@
 //! What programs have been through: each must be well represented.
 
-use crate::order::Order;
+use crate::order::{Order, Resume, resume};
 use crate::rig::Drained;
 use slipring_core::opcode;
 use slipring_core::slot::{State as SlotState, status};
@@ -23,6 +23,9 @@ pub struct Census {
     pub faults: BTreeMap<u32, u64>,
     /// Published slots that a drain left alone.
     pub held_back: u64,
+    /// Handlers that went on after their I/O, and those that asked for more.
+    pub went_on: u64,
+    pub asked_again: u64,
 }
 
 impl Census {
@@ -36,7 +39,15 @@ impl Census {
                 Order::Racing => false,
             };
             self.free_up_to_places += u64::from(has_places);
-            for (before, after) in drained.before.ring().iter().zip(drained.after.ring()) {
+            let slots = drained.before.ring().iter().zip(drained.after.ring());
+            for (slot, (before, after)) in (0..).zip(slots) {
+                if let SlotState::WaitIo(io_slot) = SlotState::of(before[0])
+                    && let Resume::GoesOn { .. } = resume(&drained.before, slot, io_slot)
+                {
+                    self.went_on += 1;
+                    let asks = matches!(SlotState::of(after[0]), SlotState::WaitIo(_));
+                    self.asked_again += u64::from(asks);
+                }
                 let kind = (after[0] & status::MASK).min(8);
                 *self.statuses.entry(kind).or_default() += 1;
                 let is_published = SlotState::of(before[0]) == SlotState::Published;
@@ -60,6 +71,8 @@ impl Census {
         self.drains += other.drains;
         self.free_up_to_places += other.free_up_to_places;
         self.held_back += other.held_back;
+        self.went_on += other.went_on;
+        self.asked_again += other.asked_again;
         for (mine, others) in [
             (&mut self.opcodes, other.opcodes),
             (&mut self.statuses, other.statuses),
@@ -79,6 +92,8 @@ impl Census {
         let least = self.programs / 200;
         assert!(self.free_up_to_places >= least, "few lanes share the log or queue: {self:#?}");
         assert!(self.held_back >= self.programs / 4, "few slots are held back: {self:#?}");
+        let rare = self.asked_again.min(self.went_on - self.asked_again);
+        assert!(rare >= least, "few handlers go on: {self:#?}");
         let often = |seen: &BTreeMap<u32, u64>, key: u32| {
             seen.get(&key).copied().unwrap_or(0) >= least.max(1)
         };

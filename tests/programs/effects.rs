@@ -5,15 +5,17 @@
 //! the other touches, or adds to one that the other reads.
 
 use crate::handlers;
-use crate::shape::{Shape, WORKSPACE_WORDS};
+use crate::shape::{ARENA_WORDS, Shape, WORKSPACE_WORDS};
 use slipring_core::control::word;
 use slipring_core::packed::Payload;
 use slipring_core::slot::{ARGS, Priority, WORDS, fault, fault_status, status};
 use slipring_core::{io_queue, opcode};
 
-/// A word: a control word, or [`WORKSPACE`] and a word of the workspace.
+/// A word: a control word, [`WORKSPACE`] and a word of the workspace, or [`ARENA`] and one of the
+/// arena.
 pub type Address = u64;
 pub const WORKSPACE: Address = 1 << 32;
+pub const ARENA: Address = 2 << 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -28,29 +30,42 @@ pub struct Effects {
     pub accesses: Vec<(Address, Access)>,
     /// Appended to the debug log.
     pub records: Vec<[u32; 4]>,
-    /// The IO slot that it fills, and so needs.
+    /// The IO slot that it fills.
     pub request: Option<[u32; 8]>,
+    /// Whether it had an IO slot to fill, that of the I/O that it has waited for.
+    pub has_waited: bool,
     /// The status it ends with; that of WAIT_IO without its IO slot.
     pub end: u32,
 }
 
-/// A prefetch or load that could run, and so wants an IO slot.
+/// A request that could run, and so wants an IO slot.
 pub fn wants_io(shape: &Shape, slot: &[u32; WORDS]) -> bool {
-    slot[1] == opcode::LOAD_MISS && shape.runs(slot[1]) && slot[2] < 29 && slot[5] <= 1
+    let is_request = match slot[1] {
+        opcode::LOAD_MISS => slot[5] <= 1,
+        handlers::FETCH => shape.has_handlers,
+        _ => false,
+    };
+    is_request && shape.runs(slot[1]) && slot[2] < 29
 }
 
 impl Effects {
     /// Of a published slot that is no fence.
     pub fn of_slot(shape: &Shape, slot: u32, words: &[u32; WORDS], level: Priority) -> Self {
-        let mut effects = Self::default();
-        let tenant = words[2];
-        effects.add(word::TENANT_CLAIMS as u32 + tenant % 32, 1);
+        let mut effects = Self::of_run(shape, slot, words, None);
+        effects.add(word::TENANT_CLAIMS as u32 + words[2] % 32, 1);
         effects.add(word::LEVEL_CLAIMS as u32 + level.level(), 1);
+        effects
+    }
+
+    /// Of a slot that runs; as the second time, if its I/O has moved so many bytes.
+    pub fn of_run(shape: &Shape, slot: u32, words: &[u32; WORDS], moved: Option<u32>) -> Self {
+        let mut effects = Self { has_waited: moved.is_some(), ..Self::default() };
+        let tenant = words[2];
         let args = &words[4..];
         let code = if tenant >= 29 {
             Some(fault::TENANT)
         } else {
-            let op = Op { shape, slot, tenant, opcode: words[1], args };
+            let op = Op { shape, slot, tenant, opcode: words[1], args, moved };
             if words[1] == opcode::PACKED_SLOT && shape.runs(words[1]) {
                 packed(&mut effects, &op)
             } else {
@@ -69,8 +84,8 @@ impl Effects {
         effects
     }
 
-    /// Of a slot whose I/O has ended.
-    pub fn of_resumed(end: u32) -> Self {
+    /// Of a slot that ends because its I/O has.
+    pub fn of_ended(end: u32) -> Self {
         let mut effects = Self { end, ..Self::default() };
         effects.add(word::DONE_COUNT as u32, 1);
         if end != status::DONE {
@@ -130,6 +145,8 @@ struct Op<'a> {
     tenant: u32,
     opcode: u32,
     args: &'a [u32],
+    /// The bytes moved by what it has waited for.
+    moved: Option<u32>,
 }
 
 impl Op<'_> {
@@ -259,6 +276,7 @@ impl Op<'_> {
             handlers::NOTE => self.note(effects),
             handlers::ANSWER | handlers::ANSWER_WIDE => self.arg(0),
             handlers::MIX => self.mix(effects),
+            handlers::FETCH => return self.fetch(effects),
             _ => return Some(fault::OPCODE),
         };
         match code {
@@ -294,5 +312,35 @@ impl Op<'_> {
         }
         effects.set(160 + self.arg(0));
         0
+    }
+
+    fn fetch(&self, effects: &mut Effects) -> Option<u8> {
+        let published = io_queue::status::PUBLISHED;
+        let Some(moved) = self.moved else {
+            let [op, source, destination, low, high, bytes] =
+                [0, 1, 2, 3, 4, 5].map(|i| self.arg(i));
+            effects.request =
+                Some([op, source, destination, low, high, bytes, published, self.slot]);
+            return None;
+        };
+        let (to, from) = (self.arg(6), self.arg(7));
+        if from < ARENA_WORDS {
+            effects.accesses.push((ARENA + u64::from(from), Access::Read));
+        }
+        if to >= ARENA_WORDS {
+            return Some(254);
+        }
+        effects.accesses.push((ARENA + u64::from(to), Access::Set));
+        if moved % 2 == 1 {
+            let (write, low, bytes) = (io_queue::op::WRITE, self.arg(4), self.arg(5));
+            let request = [write, moved, self.arg(2), low, moved, bytes, published, self.slot];
+            effects.request = Some(request);
+            return None;
+        }
+        if self.arg(8) >= self.observables() {
+            return Some(fault::RANGE);
+        }
+        effects.set(160 + self.arg(8));
+        None
     }
 }

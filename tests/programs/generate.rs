@@ -1,7 +1,7 @@
 //! Random programs: a row in some state, and what its host does between drains.
 
 use crate::program::{Edit, Program, Step};
-use crate::shape::{Shape, WORKSPACE_WORDS};
+use crate::shape::{ARENA_WORDS, Shape, WORKSPACE_WORDS};
 use crate::state::State;
 use crate::words::{Temper, Words};
 use fastrand::Rng;
@@ -30,8 +30,9 @@ impl Generator<'_> {
         let control = self.control();
         let ring = (0..geometry.slots()).flat_map(|_| self.slot()).collect();
         let (debug_log, io_queue) = (self.debug_log(), self.io_queue());
-        let workspace = (0..WORKSPACE_WORDS).map(|_| self.words.value()).collect();
-        let mut start = State { buffers: [control, ring, debug_log, io_queue], workspace };
+        let mut values = |count| (0..count).map(|_| self.words.value()).collect();
+        let (workspace, arena) = (values(WORKSPACE_WORDS), values(ARENA_WORDS));
+        let mut start = State { buffers: [control, ring, debug_log, io_queue], workspace, arena };
         if self.words.temper == Temper::Alone {
             self.keep_one_a_level(&mut start);
         }

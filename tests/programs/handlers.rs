@@ -1,5 +1,6 @@
 //! User handlers, each in WGSL and as its twin on the CPU.
 
+use slipring_core::io_queue::op;
 use slipring_core::twin::{Call, HANDLER_OK};
 use slipring_core::words::WordMut;
 use slipring_driver::kernel::KernelBuilder;
@@ -13,8 +14,11 @@ pub const ANSWER: u32 = 200;
 pub const MIX: u32 = 0x100;
 /// [`ANSWER`] under an opcode that may not be packed.
 pub const ANSWER_WIDE: u32 = 0x7FFF_FFFF;
+/// Asks for I/O; goes on with a word of the arena, and asks once more if an odd number of bytes was
+/// moved; not packable.
+pub const FETCH: u32 = 0x101;
 /// What each may run on.
-pub const OPCODES: [u32; 4] = [NOTE, ANSWER, MIX, ANSWER_WIDE];
+pub const OPCODES: [u32; 5] = [NOTE, ANSWER, MIX, ANSWER_WIDE, FETCH];
 
 /// NOTE's records for its first argument.
 pub const fn notes(count: u32) -> u32 {
@@ -38,6 +42,21 @@ fn mix(job: Job) -> u32 {
     let value = workspace_load(arg(job, 2u)) ^ arg(job, 1u);
     if !workspace_store(arg(job, 3u), value) { return 255u; }
     if !observe(arg(job, 0u), value + job.slot) { return 1u; }
+    return HANDLER_OK;
+}
+
+fn fetch(job: Job) -> u32 {
+    if !is_resumed(job) {
+        return request_io(
+            job, arg(job, 0u), arg(job, 1u), arg(job, 2u), arg(job, 3u), arg(job, 4u), arg(job, 5u)
+        );
+    }
+    let moved = io_bytes(job);
+    if !arena_store(arg(job, 6u), moved ^ arena_load(arg(job, 7u))) { return 254u; }
+    if (moved & 1u) == 1u {
+        return request_io(job, IO_WRITE, moved, arg(job, 2u), arg(job, 4u), moved, arg(job, 5u));
+    }
+    if !observe(arg(job, 8u), moved) { return 1u; }
     return HANDLER_OK;
 }
 ";
@@ -64,23 +83,45 @@ fn mix<W: WordMut>(call: &Call<'_, W>) -> u32 {
     HANDLER_OK
 }
 
+fn fetch<W: WordMut>(call: &Call<'_, W>) -> u32 {
+    let offset = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+    if !call.is_resumed() {
+        let offset = offset(call.arg(4), call.arg(3));
+        return call.request_io(call.arg(0), call.arg(1), call.arg(2), offset, call.arg(5));
+    }
+    let moved = call.io_bytes();
+    if !call.arena_store(call.arg(6), moved ^ call.arena_load(call.arg(7))) {
+        return 254;
+    }
+    if moved & 1 == 1 {
+        let offset = offset(moved, call.arg(4));
+        return call.request_io(op::WRITE, moved, call.arg(2), offset, call.arg(5));
+    }
+    if !call.observe(call.arg(8), moved) {
+        return 1;
+    }
+    HANDLER_OK
+}
+
 /// The handlers for a twin.
 pub fn on_cpu<W: WordMut>(call: &Call<'_, W>) -> Option<u32> {
     match call.opcode() {
         NOTE => Some(note(call)),
         ANSWER | ANSWER_WIDE => Some(answer(call)),
         MIX => Some(mix(call)),
+        FETCH => Some(fetch(call)),
         _ => None,
     }
 }
 
-fn all() -> [Handler; 4] {
+fn all() -> [Handler; 5] {
     let wgsl = |opcode, function| Handler::wgsl(opcode, function, "handlers.wgsl", SOURCE);
     [
         wgsl(NOTE, "note").iterations(4).on_cpu(note),
         wgsl(ANSWER, "answer").on_cpu(answer),
         wgsl(MIX, "mix").on_cpu(mix),
         wgsl(ANSWER_WIDE, "answer").on_cpu(answer),
+        wgsl(FETCH, "fetch").on_cpu(fetch),
     ]
 }
 

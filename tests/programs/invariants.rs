@@ -1,8 +1,8 @@
 //! What holds after every drain, whatever the order of its lanes: contracts K1 to K4.
 
-use crate::effects::{Access, Address, Effects, WORKSPACE, wants_io};
+use crate::effects::{ARENA, Access, Address, Effects, WORKSPACE, wants_io};
 use crate::order::{Resume, free_io_slots, is_stopped, mask_word, resume};
-use crate::shape::Shape;
+use crate::shape::{Shape, WORKSPACE_WORDS};
 use crate::state::State;
 use slipring_core::control::word;
 use slipring_core::debug_log::{CURSOR_MAX, RECORD_WORDS};
@@ -82,6 +82,9 @@ impl Drain<'_> {
             SlotState::Published => self.published(slot, &before, after[0], level),
             SlotState::WaitIo(io_slot) => {
                 let resume = resume(self.before, slot, io_slot);
+                if let Resume::GoesOn { io_slot, bytes } = resume {
+                    return self.goes_on(slot, &before, after[0], [io_slot, bytes]);
+                }
                 let is_lost = after[0] == status::FAULT | 6 << 8;
                 if let Resume::Ends { end, .. } = resume {
                     hold!(after[0] == end, "ended with {:#x}, not {end:#x}", after[0]);
@@ -90,7 +93,7 @@ impl Drain<'_> {
                     hold!(!has_changed || may_be_lost, "went on to {:#x} too soon", after[0]);
                 }
                 if has_changed {
-                    self.ran.push(Effects::of_resumed(after[0]));
+                    self.ran.push(Effects::of_ended(after[0]));
                 }
                 Ok(())
             }
@@ -101,6 +104,26 @@ impl Drain<'_> {
         }
     }
 
+    /// A handler goes on exactly once its I/O has ended, and asks in the IO slot that it has.
+    fn goes_on(
+        &mut self,
+        slot: u32,
+        before: &[u32; WORDS],
+        after: u32,
+        [io_slot, bytes]: [u32; 2],
+    ) -> Checked {
+        let effects = Effects::of_run(self.shape, slot, before, Some(bytes));
+        let mut end = effects.end;
+        if let Some(request) = &effects.request {
+            end |= io_slot << status::DETAIL_SHIFT;
+            let io = &self.after.io_queue()[io_slot as usize];
+            hold!(io == request, "asked in IO slot {io_slot}, which is {io:?}");
+        }
+        hold!(after == end, "went on to {after:#x}, not {end:#x}");
+        self.ran.push(effects);
+        Ok(())
+    }
+
     fn published(
         &mut self,
         slot: u32,
@@ -109,7 +132,9 @@ impl Drain<'_> {
         level: Priority,
     ) -> Checked {
         let control = self.before.control();
-        if after != before[0] {
+        // A handler may put its slot back.
+        let is_put_back = wants_io(self.shape, before) && after == status::PUBLISHED;
+        if after != before[0] && !is_put_back {
             let effects = Effects::of_slot(self.shape, slot, before, level);
             hold!(control[word::SHUTDOWN] == 0, "ran after shutdown, to {after:#x}");
             if let Some(mask) = mask_word(before[2]) {
@@ -156,10 +181,12 @@ impl Drain<'_> {
     fn words(&self) -> Checked {
         let (before, after) = (flat(self.before), flat(self.after));
         let control_words = self.before.control().len() as Address;
-        let flat_index = |address: Address| match address.checked_sub(WORKSPACE) {
-            Some(word) => (control_words + word) as usize,
-            None => address as usize,
-        };
+        let flat_index =
+            |address: Address| match (address / WORKSPACE * WORKSPACE, address % WORKSPACE) {
+                (WORKSPACE, word) => (control_words + word) as usize,
+                (ARENA, word) => (control_words + Address::from(WORKSPACE_WORDS) + word) as usize,
+                (_, word) => word as usize,
+            };
         let mut expected: Vec<Option<u32>> = before.iter().copied().map(Some).collect();
         for &(address, access) in self.ran.iter().flat_map(|effects| &effects.accesses) {
             let word = &mut expected[flat_index(address)];
@@ -204,13 +231,16 @@ impl Drain<'_> {
     fn io_queue(&self) -> Checked {
         let mut requests: Vec<_> =
             self.ran.iter().filter_map(|effects| effects.request.as_ref()).collect();
-        let count = requests.len();
+        let is_new = |effects: &&Effects| effects.request.is_some() && !effects.has_waited;
+        let count = self.ran.iter().filter(is_new).count();
         let mut freed = HashSet::new();
         for (slot, words) in (0..).zip(self.before.ring()) {
-            if let SlotState::WaitIo(io_slot) = SlotState::of(words[0])
-                && let Resume::Ends { frees, .. } = resume(self.before, slot, io_slot)
-            {
-                freed.extend(frees);
+            if let SlotState::WaitIo(io_slot) = SlotState::of(words[0]) {
+                match resume(self.before, slot, io_slot) {
+                    Resume::Ends { frees, .. } => freed.extend(frees),
+                    Resume::GoesOn { io_slot, .. } => freed.extend([io_slot]),
+                    Resume::Waits | Resume::Orphan => {}
+                }
             }
         }
         for (index, (before, after)) in
@@ -246,7 +276,7 @@ impl Drain<'_> {
                     && !stoppers.into_iter().flatten().any(|w| self.is_touched(w, level));
                 let is_put_off = SlotState::of(before[0]) == SlotState::Published
                     && wants_io(self.shape, before)
-                    && *before == after;
+                    && SlotState::of(after[0]) == SlotState::Published;
                 hold!(
                     !(is_sure && is_put_off) || requests >= free_io_slots(self.before),
                     "slot {slot}: its request was put off though IO slots were free"
@@ -257,7 +287,7 @@ impl Drain<'_> {
     }
 }
 
-/// The control words, then the workspace.
+/// The control words, then the workspace and the arena.
 fn flat(state: &State) -> Vec<u32> {
-    [state.control(), &state.workspace].concat()
+    [state.control(), &state.workspace, &state.arena].concat()
 }

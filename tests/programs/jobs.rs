@@ -68,7 +68,7 @@ impl Words<'_> {
     }
 
     fn opcode(&mut self, tenant: u32) -> u32 {
-        let handled = handlers::OPCODES[self.rng.usize(0..4)];
+        let handled = handlers::OPCODES[self.rng.usize(0..handlers::OPCODES.len())];
         if let Some(own) = self.shape.fused
             && self.chance(1, 2)
         {
@@ -125,10 +125,16 @@ impl Words<'_> {
                 let (source, target) = (self.workspace_source(), self.workspace_target());
                 vec![self.observable(), value, source, target]
             }
+            handlers::FETCH => {
+                let op = if self.chance(1, 8) { value } else { self.rng.u32(1..4) };
+                let request = [op, value, self.value(), self.rng.u32(..), self.rng.u32(..), value];
+                let own = [self.arena_target(), self.arena_source(), self.observable()];
+                [&request[..], &own].concat()
+            }
             handlers::ANSWER | handlers::ANSWER_WIDE => vec![match self.rng.u32(0..6) {
                 0 | 1 => 0,
                 2 | 3 => self.rng.u32(64..256),
-                4 => [1, 63, 256, u32::MAX][self.rng.usize(0..4)],
+                4 => [1, 2, 63, 256, 257, u32::MAX][self.rng.usize(0..6)],
                 _ => value,
             }],
             _ => (0..ARGS).map(|_| self.value()).collect(),

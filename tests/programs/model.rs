@@ -8,7 +8,7 @@ use crate::gpu;
 use crate::handlers;
 use crate::invariants;
 use crate::rig::Rig;
-use crate::shape::{Shape, WORKSPACE_WORDS};
+use crate::shape::{ARENA_WORDS, Shape, WORKSPACE_WORDS};
 use crate::state::State;
 use slipring_core::control::word;
 use slipring_core::packed::Payload;
@@ -45,11 +45,14 @@ enum Kind {
     IoEnded,
     IoFailed,
     IoWaits,
+    Fetch,
+    IoGoesOn,
+    IoAsksAgain,
 }
 
 use Kind::*;
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 24] = [
     Empty,
     Claimed,
     Yield,
@@ -71,6 +74,9 @@ const KINDS: [Kind; 21] = [
     IoEnded,
     IoFailed,
     IoWaits,
+    Fetch,
+    IoGoesOn,
+    IoAsksAgain,
 ];
 
 impl Kind {
@@ -81,7 +87,7 @@ impl Kind {
             Yield => status::YIELD,
             // Only the low byte says that it is published.
             Add | LoadMiss => status::PUBLISHED | 0xABCD_EF00,
-            IoEnded | IoFailed | IoWaits => status::WAIT_IO | slot << 8,
+            IoEnded | IoFailed | IoWaits | IoGoesOn | IoAsksAgain => status::WAIT_IO | slot << 8,
             _ => status::PUBLISHED,
         }
     }
@@ -101,6 +107,9 @@ impl Kind {
             OfPaused => (handlers::ANSWER, PAUSED, vec![64 + slot]),
             Shutdown => (opcode::SHUTDOWN, 0, vec![]),
             LoadMiss => (opcode::LOAD_MISS, 2, vec![7, 0, 1, 2, 3, 4]),
+            Fetch | IoGoesOn | IoAsksAgain => {
+                (handlers::FETCH, 2, vec![1, 7, 2, 3, 4, 5, slot, slot, own])
+            }
             Printf => (opcode::PRINTF, 2, vec![1, 2, 3]),
             Packed => {
                 let (add, store) = (opcode::ATOMIC_ADD as u8, opcode::STORE_U32 as u8);
@@ -137,17 +146,19 @@ fn start(shape: &Shape, kinds: [Kind; 3]) -> State {
         words[4..4 + args.len()].copy_from_slice(&args);
         ring.extend(words);
         let io_status = match kind {
-            IoEnded => io_queue::status::OK,
+            IoEnded | IoGoesOn | IoAsksAgain => io_queue::status::OK,
             IoFailed => io_queue::status::ERROR,
             _ if slot == 0 && kind != IoWaits => io_queue::status::EMPTY,
             _ => io_queue::status::CLAIMED,
         };
         let io = &mut io_queue[slot as usize];
         (io[io_queue::word::STATUS], io[io_queue::word::TAG]) = (io_status, slot);
+        io[io_queue::word::BYTE_COUNT] = u32::from(kind == IoAsksAgain);
     }
     let debug_log = vec![0; shape.geometry.debug_log_words()];
-    let workspace = (0..WORKSPACE_WORDS).collect();
-    State { buffers: [control, ring, debug_log, io_queue.as_flattened().to_vec()], workspace }
+    let [workspace, arena] = [WORKSPACE_WORDS, ARENA_WORDS].map(|words| (0..words).collect());
+    let buffers = [control, ring, debug_log, io_queue.as_flattened().to_vec()];
+    State { buffers, workspace, arena }
 }
 
 fn in_order(shape: &Shape, start: &State, order: [u32; 3]) -> State {

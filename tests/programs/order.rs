@@ -23,11 +23,13 @@ pub enum Order {
     Racing,
 }
 
-/// How a slot that waits for I/O would end if looked at now.
+/// What becomes of a slot that waits for I/O if it is looked at now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// With this status; its IO slot is freed, if it is its own.
     Ends { end: u32, frees: Option<u32> },
+    /// Its handler goes on, with its own IO slot, which has moved so many bytes.
+    GoesOn { io_slot: u32, bytes: u32 },
     /// The IO slot is its own, and the host is not done.
     Waits,
     /// The IO slot is its own and free: only a hostile host does that.
@@ -40,6 +42,9 @@ pub fn resume(state: &State, slot: u32, io_slot: u8) -> Resume {
     let frees = Some(u32::from(io_slot));
     match (io[io_queue::word::TAG] == slot, io[io_queue::word::STATUS]) {
         (false, _) => lost,
+        (true, io_queue::status::OK) if opcode::is_user(state.ring()[slot as usize][1]) => {
+            Resume::GoesOn { io_slot: io_slot.into(), bytes: io[io_queue::word::BYTE_COUNT] }
+        }
         (true, io_queue::status::OK) => Resume::Ends { end: status::DONE, frees },
         (true, io_queue::status::ERROR) => Resume::Ends { end: fault_status(fault::IO), frees },
         (true, io_queue::status::EMPTY) => Resume::Orphan,
@@ -118,12 +123,18 @@ impl Level {
                 SlotState::Published if words[1] != opcode::BATCH_FENCE => {
                     lanes.enter(shape, state, slot, words, level);
                 }
-                SlotState::WaitIo(io_slot) => {
-                    if let Resume::Ends { end, frees } = resume(state, slot, io_slot) {
+                SlotState::WaitIo(io_slot) => match resume(state, slot, io_slot) {
+                    Resume::Ends { end, frees } => {
                         lanes.freeing += usize::from(frees.is_some());
-                        lanes.extend(slot, &Effects::of_resumed(end));
+                        lanes.extend(slot, &Effects::of_ended(end));
                     }
-                }
+                    Resume::GoesOn { bytes, .. } => {
+                        let effects = Effects::of_run(shape, slot, words, Some(bytes));
+                        lanes.freeing += usize::from(effects.request.is_none());
+                        lanes.extend(slot, &effects);
+                    }
+                    Resume::Waits | Resume::Orphan => {}
+                },
                 _ => {}
             }
         }
@@ -146,13 +157,12 @@ impl Level {
             return;
         }
         self.wanting += usize::from(wants_io(shape, words));
-        let effects = Effects::of_slot(shape, slot, words, level);
-        self.printing += usize::from(!effects.records.is_empty());
-        self.records += effects.records.len();
-        self.extend(slot, &effects);
+        self.extend(slot, &Effects::of_slot(shape, slot, words, level));
     }
 
     fn extend(&mut self, slot: u32, effects: &Effects) {
+        self.printing += usize::from(!effects.records.is_empty());
+        self.records += effects.records.len();
         self.accesses.extend(effects.accesses.iter().map(|&(word, access)| (word, slot, access)));
     }
 

@@ -92,12 +92,13 @@ impl Rig {
 fn drain(driver: &mut Driver, before: &State) -> State {
     let mut after = before.clone();
     driver.write_workspace(0, &before.workspace).expect("a workspace of that length");
+    driver.write_arena(0, &before.arena).expect("an arena of that length");
     let inputs = before.buffers.each_ref().map(|words| bytemuck::cast_slice(words));
     let [control, ring, debug_log, io_queue] =
         after.buffers.each_mut().map(|words| bytemuck::cast_slice_mut(words));
     let mut outputs = [control, ring, debug_log, io_queue];
     driver.dispatch_bytes(&inputs, &mut outputs).expect("the device drains");
-    read_workspace(driver, &mut after);
+    read_others(driver, &mut after);
     after
 }
 
@@ -110,16 +111,21 @@ fn go_on(driver: &mut Driver, before: &State, edits: &[Done<'_>]) -> State {
         let words = driver.row().words(buffer);
         *copy = words.iter().map(|word| word.load(std::sync::atomic::Ordering::Relaxed)).collect();
     }
-    read_workspace(driver, &mut after);
+    read_others(driver, &mut after);
     after
 }
 
-/// Where only MIX writes the workspace, looks at it every time if there is one, else now and
-/// then: it takes a submission of its own.
-fn read_workspace(driver: &mut Driver, after: &mut State) {
-    let may_be_written = after.ring().iter().any(|slot| slot[1] == handlers::MIX);
-    if may_be_written || after.control()[1].is_multiple_of(8) {
+/// Only MIX writes the workspace, and only FETCH the arena: looks at each every time if there is
+/// one, else now and then, since it takes a submission of its own.
+fn read_others(driver: &mut Driver, after: &mut State) {
+    let is_due = after.control()[1].is_multiple_of(8);
+    let has = |opcode| after.ring().iter().any(|slot| slot[1] == opcode);
+    let [workspace, arena] = [handlers::MIX, handlers::FETCH].map(|opcode| is_due || has(opcode));
+    if workspace {
         driver.read_workspace(0, &mut after.workspace).expect("a workspace of that length");
+    }
+    if arena {
+        driver.read_arena(0, &mut after.arena).expect("an arena of that length");
     }
 }
 
@@ -129,9 +135,9 @@ fn compare(expected: &State, actual: &State) -> Result<(), String> {
         return Ok(());
     }
     let mut different = Vec::new();
-    let names = Buffer::ALL.map(Buffer::name).into_iter().chain(["workspace"]);
-    let expected = expected.buffers.iter().chain([&expected.workspace]);
-    let actual = actual.buffers.iter().chain([&actual.workspace]);
+    let names = Buffer::ALL.map(Buffer::name).into_iter().chain(["workspace", "arena"]);
+    let expected = expected.buffers.iter().chain([&expected.workspace, &expected.arena]);
+    let actual = actual.buffers.iter().chain([&actual.workspace, &actual.arena]);
     for ((name, expected), actual) in names.zip(expected).zip(actual) {
         for (word, (twin, gpu)) in expected.iter().zip(actual).enumerate() {
             if twin != gpu {

@@ -5,10 +5,12 @@ use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::partition::Partitions;
 use slipring_core::tenant::TenantTable;
-use slipring_driver::{Driver, DriverBuilder, Kernel, LaneOrder};
+use slipring_driver::{ArenaOptions, Driver, DriverBuilder, Kernel, LaneOrder};
 
 /// Workspace words: two rows of a DFA table, and some.
 pub const WORKSPACE_WORDS: u32 = 600;
+/// Arena words: one page.
+pub const ARENA_WORDS: u32 = 1024;
 
 /// A geometry, its partitions, and whether the kernel has handlers, or is the fused one of one.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +38,7 @@ impl Shape {
 
     /// The rows of the random programs: small and odd counts of everything, one to three
     /// workgroups, one to five levels.
-    pub fn all() -> [Self; 8] {
+    pub fn all() -> [Self; 9] {
         [
             Self::new([16, 8, 8, 4], [0, 0, 16, 0, 0], true),
             Self::new([33, 64, 64, 64], [6, 6, 9, 6, 6], true),
@@ -46,6 +48,7 @@ impl Shape {
             Self::new([150, 200, 64, 4], [0, 0, 150, 0, 0], true),
             Self::new([40, 64, 64, 4], [4, 4, 24, 4, 4], true).fused(handlers::NOTE),
             Self::new([21, 64, 8, 2], [0, 5, 16, 0, 0], true).fused(handlers::MIX),
+            Self::new([30, 64, 8, 6], [0, 0, 20, 10, 0], true).fused(handlers::FETCH),
         ]
     }
 
@@ -73,6 +76,7 @@ impl Shape {
             .partitions(self.partitions)
             .tenants(TenantTable::open(29))
             .workspace_words(WORKSPACE_WORDS as usize)
+            .arena(ArenaOptions { chunks: 1, chunk_bytes: 4 * ARENA_WORDS })
             .lane_order(order)
     }
 }

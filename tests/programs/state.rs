@@ -8,12 +8,13 @@ use slipring_core::slot::{State as SlotState, WORDS};
 use slipring_core::twin::{Call, Twin};
 use std::cell::Cell;
 
-/// The four buffers and the workspace.
+/// The four buffers, the workspace and the arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// In the order of [`Buffer::ALL`].
     pub buffers: [Vec<u32>; 4],
     pub workspace: Vec<u32>,
+    pub arena: Vec<u32>,
 }
 
 impl State {
@@ -45,22 +46,22 @@ impl State {
         SlotState::of(self.ring()[slot as usize][0])
     }
 
-    /// The views of core over the four buffers, and the workspace.
-    pub fn row(&mut self, shape: &Shape) -> (Row<'_, Cell<u32>>, &mut [u32]) {
+    /// The views of core over the four buffers, and the workspace and the arena.
+    pub fn row(&mut self, shape: &Shape) -> (Row<'_, Cell<u32>>, [&mut [u32]; 2]) {
         let [control, ring, debug_log, io_queue] = &mut self.buffers;
         let (control, ring) = (&mut control[..], &mut ring[..]);
         let (debug_log, io_queue) = (&mut debug_log[..], &mut io_queue[..]);
         let row = Row::new(shape.geometry, control, ring, debug_log, io_queue);
-        (row.expect("the shape's lengths"), &mut self.workspace)
+        (row.expect("the shape's lengths"), [&mut self.workspace, &mut self.arena])
     }
 
     /// Hands the twin over this state to `run`.
     pub fn with_twin(&mut self, shape: &Shape, run: impl FnOnce(&mut AnyTwin<'_>)) {
         let (has_handlers, fused) = (shape.has_handlers, shape.fused);
-        let (row, workspace) = self.row(shape);
+        let (row, [workspace, arena]) = self.row(shape);
         let handlers: Box<Handlers> =
             Box::new(move |call| if has_handlers { handlers::on_cpu(call) } else { None });
-        let mut twin = Twin::new(row, workspace, handlers);
+        let mut twin = Twin::new(row, workspace, handlers).arena(arena);
         if let Some(opcode) = fused {
             twin = twin.fused(opcode);
         }

@@ -1,6 +1,6 @@
 //! Which words a random program's operations name.
 
-use crate::shape::{Shape, WORKSPACE_WORDS};
+use crate::shape::{ARENA_WORDS, Shape, WORKSPACE_WORDS};
 use fastrand::Rng;
 
 /// How a program's slots get on with each other.
@@ -32,6 +32,7 @@ pub struct Words<'a> {
     /// Only ever read.
     sources: Vec<u32>,
     own_workspace: std::ops::Range<u32>,
+    own_arena: std::ops::Range<u32>,
 }
 
 impl<'a> Words<'a> {
@@ -47,7 +48,8 @@ impl<'a> Words<'a> {
         }
         // Observable 0 is the fences'.
         own.retain(|&word| word != 160);
-        Self { rng, shape, temper, own, sums, sources, own_workspace: 520..WORKSPACE_WORDS }
+        let (own_workspace, own_arena) = (520..WORKSPACE_WORDS, 800..ARENA_WORDS);
+        Self { rng, shape, temper, own, sums, sources, own_workspace, own_arena }
     }
 
     /// True `parts` times of `of`.
@@ -166,6 +168,24 @@ impl<'a> Words<'a> {
             0 => self.edge(WORKSPACE_WORDS).max(WORKSPACE_WORDS),
             _ if self.is_apart() => self.own_workspace.next().unwrap_or(u32::MAX),
             _ => self.rng.u32(596..600),
+        }
+    }
+
+    /// An arena word to read.
+    pub fn arena_source(&mut self) -> u32 {
+        match self.rng.u32(0..8) {
+            0 => self.edge(ARENA_WORDS),
+            _ if self.is_apart() => self.rng.u32(0..800),
+            _ => self.rng.u32(1020..ARENA_WORDS),
+        }
+    }
+
+    /// An arena word to set.
+    pub fn arena_target(&mut self) -> u32 {
+        match self.rng.u32(0..8) {
+            0 => self.edge(ARENA_WORDS).max(ARENA_WORDS),
+            _ if self.is_apart() => self.own_arena.next().unwrap_or(u32::MAX),
+            _ => self.rng.u32(1020..ARENA_WORDS),
         }
     }
 }

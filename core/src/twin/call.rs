@@ -1,5 +1,6 @@
 //! What an operation sees: its arguments, and the buffers it may use.
 
+use super::io::Io;
 use crate::control::word;
 use crate::debug_log::Record;
 use crate::packed::PackedOp;
@@ -53,13 +54,16 @@ pub struct Call<'a, W> {
     pub(super) tenant: u32,
     pub(super) opcode: u32,
     pub(super) args: Args<'a, W>,
+    pub(super) is_packed: bool,
     pub(super) segment: u32,
+    pub(super) io: Io,
 }
 
 impl<'a, W: WordMut> Call<'a, W> {
     /// The same slot's call for one operation of its packed payload.
     pub(super) fn packed(&self, op: &PackedOp) -> Self {
-        Self { opcode: u32::from(op.opcode), args: self.args.of_packed(op), ..*self }
+        let (opcode, args) = (u32::from(op.opcode), self.args.of_packed(op));
+        Self { opcode, args, io: Io::default(), is_packed: true, ..*self }
     }
 
     /// The ring slot that runs.

@@ -1,24 +1,22 @@
 //! The opcodes, one function each.
 
 use super::call::{Call, HANDLER_CONTINUES, HANDLER_OK};
+use super::io::{HANDLER_RETRIES, HANDLER_WAITS};
 use super::{End, Twin};
 use crate::control::{METRIC_SLOTS, word};
-use crate::io_queue::{self, NO_SLOT, op};
+use crate::io_queue::{NO_SLOT, op};
 use crate::opcode::{self, DFA_COLUMNS, MEMCPY_MAX_WORDS};
 use crate::packed::Payload;
 use crate::slot::fault;
 use crate::words::WordMut;
 
 impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
-    /// Runs a claimed slot. `reserved` is the IO slot that a LOAD_MISS got.
-    pub(super) fn run(&mut self, call: &Call<'a, W>, reserved: Option<u8>) -> End {
+    /// Runs a claimed slot.
+    pub(super) fn run(&mut self, call: &Call<'a, W>) -> End {
         match call.opcode {
             opcode if !self.runs(opcode) => self.simple(call),
             opcode::PACKED_SLOT => self.packed(call),
-            opcode::LOAD_MISS => match reserved {
-                Some(io_slot) => load_miss(call, io_slot),
-                None => End::Fault(fault::RANGE),
-            },
+            opcode::LOAD_MISS => load_miss(call),
             opcode::SHUTDOWN => shutdown(call),
             opcode::PRINTF => {
                 call.debug_print(call.arg(0), call.arg(1), call.arg(2));
@@ -44,7 +42,7 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
     /// The operations that may also stand in a packed slot.
     fn simple(&mut self, call: &Call<'a, W>) -> End {
         if (call.opcode as usize) < METRIC_SLOTS {
-            self.add(word::METRICS + call.opcode as usize);
+            self.add(word::METRICS + call.opcode as usize, 1);
         }
         match call.opcode {
             opcode if !self.runs(opcode) => End::Fault(fault::OPCODE),
@@ -63,6 +61,11 @@ impl<'a, W: WordMut, F: FnMut(&Call<'a, W>) -> Option<u32>> Twin<'a, W, F> {
                         && self.segment.saturating_add(1) < self.segments =>
                 {
                     End::Continues
+                }
+                // Of request_io's answers only the one that it has given.
+                Some(HANDLER_RETRIES) if call.io.answers(HANDLER_RETRIES) => End::Retries,
+                Some(code @ HANDLER_WAITS..) if call.io.answers(code) => {
+                    End::WaitIo((code - HANDLER_WAITS) as u8)
                 }
                 Some(code) => match u8::try_from(code) {
                     Ok(code) if code >= fault::USER_MIN => End::Fault(code),
@@ -157,21 +160,20 @@ fn dfa_step<W: WordMut>(call: &Call<'_, W>) -> End {
     End::Done
 }
 
-fn load_miss<W: WordMut>(call: &Call<'_, W>, io_slot: u8) -> End {
-    let Some(io) = call.row.io_queue.slot_words(io_slot.into()) else {
-        return End::Fault(fault::IO);
+/// The flag tells a load from a prefetch, for which no slot waits.
+fn load_miss<W: WordMut>(call: &Call<'_, W>) -> End {
+    let is_prefetch = match call.arg(1) {
+        0 => false,
+        1 => true,
+        _ => return End::Fault(fault::RANGE),
     };
-    let prefetch = call.arg(1) == 1;
-    io[io_queue::word::OP].store(op::READ);
-    io[io_queue::word::SOURCE].store(call.arg(0));
-    io[io_queue::word::DESTINATION].store(call.arg(5));
-    io[io_queue::word::OFFSET_LOW].store(call.arg(2));
-    io[io_queue::word::OFFSET_HIGH].store(call.arg(3));
-    io[io_queue::word::BYTE_COUNT].store(call.arg(4));
-    io[io_queue::word::TAG].store(if prefetch { NO_SLOT } else { call.slot });
-    // Release pairs with the host's acquire in `IoQueue::poll`: the request is whole.
-    io[io_queue::word::STATUS].store_release(io_queue::status::PUBLISHED);
-    if prefetch { End::Done } else { End::WaitIo(io_slot) }
+    let offset = u64::from(call.arg(3)) << 32 | u64::from(call.arg(2));
+    let tag = if is_prefetch { NO_SLOT } else { call.slot };
+    match call.publish_request(op::READ, [call.arg(0), call.arg(5)], offset, call.arg(4), tag) {
+        None => End::Fault(fault::RANGE),
+        Some(_) if is_prefetch => End::Done,
+        Some(io_slot) => End::WaitIo(io_slot),
+    }
 }
 
 fn shutdown<W: WordMut>(call: &Call<'_, W>) -> End {

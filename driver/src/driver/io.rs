@@ -176,10 +176,15 @@ impl Driver {
         }
     }
 
-    /// Has the pump's thread let go of it.
+    /// Has the pump's thread let go of it, and frees what has ended that no slot waits for: a handler
+    /// may have asked, and not waited.
     pub(crate) fn leave_stay(&mut self) {
-        if let Some(io) = &mut self.io {
-            io.leave();
+        let Some(io) = &mut self.io else { return };
+        io.leave();
+        let row = self.device.host().row();
+        for io_slot in 0..row.io_queue.slots() {
+            // One that has not ended, or that a slot waits for, stays as it is.
+            let _ = row.release_io(io_slot);
         }
     }
 

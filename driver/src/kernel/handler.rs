@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 /// What runs a handler's slots where no GPU does. The same return rule as on the device: 0 ends
-/// the slot in DONE, 64..=255 in FAULT with that code.
+/// the slot in DONE, 64..=255 in FAULT with that code; and
+/// [`HANDLER_CONTINUES`](slipring_core::twin::HANDLER_CONTINUES) or the answer of
+/// [`request_io`](slipring_core::twin::Call::request_io).
 pub type CpuHandler = fn(&slipring_core::twin::Call<'_, std::sync::atomic::AtomicU32>) -> u32;
 
 /// Runs the slots of one user opcode.

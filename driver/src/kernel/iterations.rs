@@ -19,6 +19,8 @@ pub const LLVMPIPE_ITERATIONS: u32 = 65_535;
 /// Rounds that an exchange of the debug cursor may lose to other lanes, where adding is no
 /// longer safe: near the end of what the cursor can count.
 const CONTENDED_ROUNDS: u64 = 64;
+/// Rounds of a look for a free IO slot.
+const SCAN_ROUNDS: u64 = io_queue::MAX_SLOTS as u64;
 /// Lanes of llvmpipe's vectors: each iteration of a loop that prints may lose to the others.
 const VECTOR_LANES: u64 = 8;
 
@@ -30,7 +32,7 @@ pub(super) const ROUNDS: [(&str, u64); 7] = [
     ("exchange", 0),
     ("is_packed_valid", packed::MAX_OPS as u64),
     ("memcpy", (packed::MAX_OPS * opcode::MEMCPY_MAX_WORDS as usize) as u64),
-    ("reserve_io_slot", io_queue::MAX_SLOTS as u64),
+    ("reserve_io_slot", SCAN_ROUNDS),
     ("run_slot", packed::MAX_OPS as u64),
     ("take_record", CONTENDED_ROUNDS),
 ];
@@ -93,9 +95,12 @@ impl Iterations {
         let kernel = per_look;
         for (handler, loops) in handlers {
             let iterations = u64::from(handler.max_iterations());
+            let nested_scans = iterations.saturating_mul(loops.nested_scans);
+            let scans = loops.scans.saturating_add(nested_scans).saturating_mul(SCAN_ROUNDS);
             let rounds = iterations.saturating_sub(loops.own)
-                + loops.kernel.saturating_mul(CONTENDED_ROUNDS)
+                + (loops.kernel - loops.scans).saturating_mul(CONTENDED_ROUNDS)
                 + if loops.nested > 0 { iterations.saturating_mul(VECTOR_LANES) } else { 0 };
+            let rounds = rounds.saturating_add(scans);
             let passes = if opcode::is_packable(handler.opcode()) { passes } else { 1 };
             per_look = per_look.saturating_add(passes.saturating_mul(rounds));
         }

@@ -12,7 +12,14 @@ pub(crate) struct Loops {
     pub(crate) kernel: u64,
     /// Of those, the ones that a loop of the user's passes again and again.
     pub(crate) nested: u64,
+    /// Of the kernel's, those that look for a free IO slot.
+    pub(crate) scans: u64,
+    /// Of those, the nested ones.
+    pub(crate) nested_scans: u64,
 }
+
+/// The function of io.wgsl that looks for a free IO slot.
+const SCAN: &str = "reserve_io_slot";
 
 /// Counts each function once.
 pub(crate) struct LoopCounter<'a> {
@@ -32,7 +39,11 @@ impl<'a> LoopCounter<'a> {
         }
         let mut loops = Loops::default();
         // This ends: WGSL has no recursion.
-        self.add(&self.module.functions[handle].body, (self.is_user)(handle), false, &mut loops);
+        let function = &self.module.functions[handle];
+        self.add(&function.body, (self.is_user)(handle), false, &mut loops);
+        if function.name.as_deref() == Some(SCAN) {
+            loops.scans = loops.kernel;
+        }
         self.known.insert(handle, loops);
         loops
     }
@@ -63,10 +74,15 @@ impl<'a> LoopCounter<'a> {
                 }
                 Statement::Call { function, .. } => {
                     let callee = self.of_function(*function);
-                    let nested = if in_loop { callee.kernel } else { callee.nested };
+                    let (nested, nested_scans) = match in_loop {
+                        true => (callee.kernel, callee.scans),
+                        false => (callee.nested, callee.nested_scans),
+                    };
                     loops.own = loops.own.saturating_add(callee.own);
                     loops.kernel = loops.kernel.saturating_add(callee.kernel);
                     loops.nested = loops.nested.saturating_add(nested);
+                    loops.scans = loops.scans.saturating_add(callee.scans);
+                    loops.nested_scans = loops.nested_scans.saturating_add(nested_scans);
                 }
                 _ => {}
             }

@@ -55,7 +55,7 @@ fn run_user(handlers: &[Handler]) -> String {
     }
     let mut text = String::from(
         "fn run_user(job: Job) -> u32 {\n    var code = HANDLER_OK;\n    \
-         var is_packable = false;\n    switch job.opcode {\n",
+         var is_packable = false;\n    io_answer = HANDLER_OK;\n    switch job.opcode {\n",
     );
     for handler in handlers {
         let (opcode, function) = (handler.opcode(), handler.function());

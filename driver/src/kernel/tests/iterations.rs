@@ -26,10 +26,11 @@ fn every_loop_of_the_kernel_is_accounted_for() {
     let kernel = Kernel::builder().build().unwrap();
     let looping = ROUNDS.iter().map(|(name, _)| *name).chain(["sees_busy_slot", "stay"]);
     assert_loops(&kernel, looping.collect());
-    // Those of a fused kernel only guard, or are counted where a handler prints.
+    // Those of a fused kernel only guard, or are counted where a handler prints or asks for I/O.
     let handler = Handler::wgsl(8, "f", "f.wgsl", "fn f(job: Job) -> u32 { return 0u; }");
     let kernel = Kernel::fused(handler).unwrap();
-    assert_loops(&kernel, vec!["claim", "sees_busy_slot", "stay", "take_record"]);
+    let own = ["claim", "reserve_io_slot", "sees_busy_slot", "stay", "take_record"];
+    assert_loops(&kernel, own.to_vec());
 }
 
 fn assert_loops(kernel: &Kernel, mut known: Vec<&str>) {
@@ -66,10 +67,30 @@ fn another_handler_counts_once_but_its_loops_are_passed_by_each_packed_operation
 }
 
 #[test]
+fn a_request_counts_a_scan_and_one_in_a_loop_a_scan_each_time() {
+    let asking = |rounds: u32| {
+        let ask = "request_io(job, IO_READ, 0u, 0u, 0u, 0u, 0u)";
+        let source = match rounds {
+            0 => format!("fn f(job: Job) -> u32 {{ return {ask}; }}"),
+            _ => format!(
+                "fn f(job: Job) -> u32 {{ for (var i = 0u; i < 9u; i++) {{ {ask}; }} return 0u; }}"
+            ),
+        };
+        Handler::wgsl(0x100, "f", "f.wgsl", source).iterations(rounds)
+    };
+    let counted = |rounds| per_look(&[asking(rounds)]) - per_look(&[]);
+    // Each of four packed operations passes the loops; only one job goes round in them.
+    assert_eq!(counted(0), 4 + 64);
+    assert_eq!(counted(1000), 4 * 2 + 999 + 64 + 1000 * (64 + 8));
+    assert!(Kernel::builder().handler(asking(0)).build().unwrap().requests_io());
+    assert!(!Kernel::builder().handler(looping(8, 1)).build().unwrap().requests_io());
+}
+
+#[test]
 fn a_fused_kernel_counts_its_handlers_loops_alone() {
     let per_look = |rounds| Kernel::fused(looping(8, rounds)).unwrap().iterations_per_look();
-    // And the three places of the loop that claims.
-    assert_eq!([per_look(1), per_look(1001)], [1 + 3, 1001 + 3]);
+    // And the two places of the loop that claims.
+    assert_eq!([per_look(1), per_look(1001)], [1 + 2, 1001 + 2]);
 }
 
 #[test]

@@ -26,5 +26,9 @@ fn handler<W: WordMut>(call: &Call<'_, W>) -> u32 {
     keep((call.workspace_load(a), call.workspace_store(a, b)));
     keep((call.arena_len(), call.arena_load(a), call.arena_store(a, b)));
     call.debug_print(a, b, a);
+    keep((call.is_resumed(), call.io_bytes()));
+    if a == b {
+        return call.request_io(a, b, a, u64::from(b), a);
+    }
     call.fault(b)
 }
