@@ -2,9 +2,11 @@
 
 mod landing;
 mod pages;
+mod udmabuf;
 
 pub(crate) use landing::Landing;
 pub(crate) use pages::Pages;
+pub(crate) use udmabuf::Shared;
 
 use crate::open::{MAX_WORKSPACE_WORDS, OpenError};
 use std::ops::Range;
@@ -115,6 +117,8 @@ pub(crate) struct Arena {
     pub(crate) outlives_device: bool,
     /// Of the arena's length.
     pages: Arc<Pages>,
+    /// The same as a dma-buf, once that was asked for; or why not.
+    shared: OnceLock<Result<Arc<Shared>, String>>,
     memory: OnceLock<Memory>,
 }
 
@@ -137,8 +141,8 @@ impl Arena {
     ) -> Result<Arc<Self>, OpenError> {
         let pages = Pages::new(options.words() as usize);
         let pages = pages.map_err(|_| OpenError::OutOfMemory { bytes: 4 * options.words() })?;
-        let (pages, memory) = (Arc::new(pages), OnceLock::new());
-        Ok(Arc::new(Self { options, first_rung, outlives_device, pages, memory }))
+        let (pages, shared, memory) = (Arc::new(pages), OnceLock::new(), OnceLock::new());
+        Ok(Arc::new(Self { options, first_rung, outlives_device, pages, shared, memory }))
     }
 
     pub(crate) fn options(&self) -> ArenaOptions {
@@ -147,6 +151,12 @@ impl Arena {
 
     pub(crate) fn pages(&self) -> &Arc<Pages> {
         &self.pages
+    }
+
+    /// Pages of the arena's length that are a dma-buf, or why there are none.
+    pub(crate) fn shared(&self) -> Result<Arc<Shared>, String> {
+        let make = || Shared::new(self.options.words() as usize).map(Arc::new);
+        self.shared.get_or_init(make).clone()
     }
 
     /// The memory that a device has chosen.

@@ -92,6 +92,7 @@ impl Drop for Lease {
 pub(crate) enum HostMemory {
     Storage(Storage),
     Pages(Arc<crate::arena::Pages>),
+    Shared(Arc<crate::arena::Shared>),
 }
 
 impl HostMemory {
@@ -99,6 +100,7 @@ impl HostMemory {
         match self {
             Self::Storage(storage) => storage.all(),
             Self::Pages(pages) => pages.words(),
+            Self::Shared(shared) => shared.pages().words(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where bytes land: memory that the kernel's reads go to.
 
 use super::pages::Pages;
+use super::udmabuf::Shared;
 use crate::vulkan::Allocation;
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) enum Landing {
     /// Pages of our own.
     Pages(Arc<Pages>),
+    /// The same, of a dma-buf.
+    Shared(Arc<Shared>),
     /// The device's, mapped.
     Mapped(Allocation),
 }
@@ -19,6 +22,7 @@ impl core::fmt::Debug for Landing {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Pages(_) => "Pages",
+            Self::Shared(_) => "Shared",
             Self::Mapped(_) => "Mapped",
         })
     }
@@ -29,6 +33,7 @@ impl Landing {
     pub(crate) fn words(&self) -> &[AtomicU32] {
         match self {
             Self::Pages(pages) => pages.words(),
+            Self::Shared(shared) => shared.pages().words(),
             Self::Mapped(allocation) => allocation.mapped().unwrap_or(&[]),
         }
     }

@@ -2,6 +2,8 @@
 
 use crate::backend::BackendError;
 use ash::vk;
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What raw calls need. It keeps wgpu's device alive, and so the VkDevice.
@@ -13,6 +15,7 @@ pub(crate) struct Device {
     memory: vk::PhysicalDeviceMemoryProperties,
     has_timeline: bool,
     host_import: Option<HostImport>,
+    dma_bufs: Option<ash::khr::external_memory_fd::Device>,
     kind: wgpu::DeviceType,
     order: Arc<Mutex<()>>,
     wgpu: wgpu::Device,
@@ -47,9 +50,12 @@ impl Device {
         }
         // From 1.2 on there are timeline semaphores, and wgpu enables them.
         let has_timeline = properties.api_version >= vk::API_VERSION_1_2 && !wants_fences;
-        let host_import = hal
-            .enabled_device_extensions()
-            .contains(&HostImport::EXTENSION)
+        let has = |extension| hal.enabled_device_extensions().contains(&extension);
+        let dma_bufs = DMA_BUF_EXTENSIONS
+            .into_iter()
+            .all(has)
+            .then(|| ash::khr::external_memory_fd::Device::new(instance, hal.raw_device()));
+        let host_import = has(HostImport::EXTENSION)
             .then(|| HostImport::new(instance, physical, hal.raw_device()))
             .flatten();
         Ok(Arc::new(Self {
@@ -60,6 +66,7 @@ impl Device {
             memory,
             has_timeline,
             host_import,
+            dma_bufs,
             kind: info.device_type,
             order,
             wgpu: wgpu.clone(),
@@ -79,11 +86,29 @@ impl Device {
         self.has_timeline
     }
 
-    /// How memory of the caller's is imported, or why it cannot be.
-    pub(crate) fn host_import(&self) -> Result<&HostImport, String> {
-        self.host_import.as_ref().ok_or_else(|| {
-            format!("it imports nothing by {}", HostImport::EXTENSION.to_string_lossy())
-        })
+    /// How memory of the host's is imported.
+    ///
+    /// # Errors
+    /// [`BackendError::Refused`] if it cannot be.
+    pub(crate) fn host_import(&self) -> Result<&HostImport, BackendError> {
+        self.host_import.as_ref().ok_or_else(|| imports_nothing_by(HostImport::EXTENSION))
+    }
+
+    /// The memory types, a bit each, that a dma-buf can be imported as.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(crate) fn dma_buf_types(&self, dma_buf: BorrowedFd<'_>) -> Result<u32, BackendError> {
+        let Some(calls) = &self.dma_bufs else {
+            let [_, extension] = DMA_BUF_EXTENSIONS;
+            return Err(imports_nothing_by(extension));
+        };
+        let mut types = vk::MemoryFdPropertiesKHR::default();
+        let handle = vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT;
+        // SAFETY: the descriptor is open, and only looked at.
+        unsafe { calls.get_memory_fd_properties(handle, dma_buf.as_raw_fd(), &mut types) }
+            .map_err(failed("vkGetMemoryFdPropertiesKHR"))?;
+        Ok(types.memory_type_bits)
     }
 
     /// What the device says that it is.
@@ -149,15 +174,19 @@ fn check_type(types: &[vk::MemoryType], index: u32) -> Result<(), String> {
     Err(format!("memory type {index} is {flags:?}: {obstacle}"))
 }
 
+/// What importing dma-bufs takes.
+const DMA_BUF_EXTENSIONS: [&CStr; 2] =
+    [ash::khr::external_memory_fd::NAME, ash::ext::external_memory_dma_buf::NAME];
+
 /// Memory of the caller's, imported: VK_EXT_external_memory_host.
 pub(crate) struct HostImport {
     calls: ash::ext::external_memory_host::Device,
     /// What address and length are multiples of, in bytes.
-    pub(crate) alignment: usize,
+    alignment: usize,
 }
 
 impl HostImport {
-    const EXTENSION: &std::ffi::CStr = ash::ext::external_memory_host::NAME;
+    const EXTENSION: &CStr = ash::ext::external_memory_host::NAME;
 
     fn new(
         instance: &ash::Instance,
@@ -186,12 +215,20 @@ impl HostImport {
         Some(Self { calls, alignment })
     }
 
-    /// The memory types, a bit each, that the pages at an address can be imported as.
+    /// The memory types, a bit each, that pages can be imported as.
     pub(crate) fn memory_types(
         &self,
         device: &ash::Device,
         address: *const std::ffi::c_void,
+        bytes: usize,
     ) -> Result<u32, BackendError> {
+        let (at, alignment) = (address.addr(), self.alignment);
+        if !at.is_multiple_of(alignment) || !bytes.is_multiple_of(alignment) {
+            let message = format!(
+                "it imports memory at multiples of {alignment} bytes, not {bytes} bytes at {at:#x}"
+            );
+            return Err(BackendError::Refused { message });
+        }
         let handle = vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT;
         let mut types = vk::MemoryHostPointerPropertiesEXT::default();
         let call = self.calls.fp().get_memory_host_pointer_properties_ext;
@@ -200,6 +237,11 @@ impl HostImport {
         result.result().map_err(failed("vkGetMemoryHostPointerPropertiesEXT"))?;
         Ok(types.memory_type_bits)
     }
+}
+
+fn imports_nothing_by(extension: &CStr) -> BackendError {
+    let message = format!("it imports nothing by {}", extension.to_string_lossy());
+    BackendError::Refused { message }
 }
 
 /// Opens a device that imports memory of the caller's, if it can.
@@ -212,14 +254,18 @@ pub(crate) fn open_importing(
 ) -> Result<(wgpu::Device, wgpu::Queue), String> {
     // SAFETY: the adapter is only used to open a device, and nothing of it is destroyed.
     let hal = unsafe { adapter.as_hal::<wgpu_hal::api::Vulkan>() }.ok_or("it is not Vulkan")?;
-    let can_import = hal.physical_device_capabilities().supports_extension(HostImport::EXTENSION);
+    let capabilities = hal.physical_device_capabilities();
+    let wanted = [HostImport::EXTENSION].into_iter().chain(DMA_BUF_EXTENSIONS);
+    let wanted: Vec<_> = wanted.filter(|name| capabilities.supports_extension(name)).collect();
     let callback: Box<wgpu_hal::vulkan::CreateDeviceCallback<'_>> = Box::new(move |arguments| {
-        if can_import {
-            arguments.extensions.push(HostImport::EXTENSION);
+        for name in wanted {
+            if !arguments.extensions.contains(&name) {
+                arguments.extensions.push(name);
+            }
         }
     });
     // SAFETY: the features and limits are ones that the adapter has, as wgpu checks below; the
-    // callback only adds an extension that the device has.
+    // callback only adds extensions that the device has.
     let opened = unsafe {
         hal.open_with_callback(
             descriptor.required_features,

@@ -6,11 +6,13 @@
 //! ```
 
 use super::device::{Device, failed};
+use crate::arena::Shared;
 use crate::backend::BackendError;
 use crate::storage::HostMemory;
 use ash::vk;
 use ash::vk::MemoryPropertyFlags as Flags;
 use std::ops::Range;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -120,47 +122,69 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Imports whole pages of the caller's.
+    /// Imports whole pages of the host's.
     fn of_host(
         device: &Arc<Device>,
         host: &HostMemory,
         needs: vk::MemoryRequirements,
     ) -> Result<Self, BackendError> {
-        let words = host.all();
-        let refused = |message: String| BackendError::Refused { message };
-        let import = device.host_import().map_err(refused)?;
-        let (address, bytes) = (words.as_ptr(), size_of_val(words));
-        if !address.addr().is_multiple_of(import.alignment)
-            || !bytes.is_multiple_of(import.alignment)
-        {
-            let (at, alignment) = (address.addr(), import.alignment);
-            return Err(refused(format!(
-                "it imports memory at multiples of {alignment} bytes, not {bytes} bytes at {at:#x}"
-            )));
-        }
-        let handle = vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT;
-        let types = import.memory_types(device.raw(), address.cast())?;
-        let found = device.memory_type(
-            needs.memory_type_bits & types,
-            Placement::HostReads.wanted(device.is_unified()),
-        );
-        let (kind, flags) = found
-            .ok_or_else(|| refused("no memory type of it takes memory of the host's".to_owned()))?;
-        let mut pointer = vk::ImportMemoryHostPointerInfoEXT::default()
-            .handle_type(handle)
-            .host_pointer(address.cast_mut().cast());
-        let request = vk::MemoryAllocateInfo::default()
-            .allocation_size(bytes as u64)
-            .memory_type_index(kind)
-            .push_next(&mut pointer);
-        // SAFETY: whole pages of words, and atomics, which others may write. They stay as long as
-        // `_host`, which is dropped after the device has let go of them.
-        let raw = unsafe { device.raw().allocate_memory(&request, None) };
-        let raw = raw.map_err(failed("vkAllocateMemory"))?;
-        let words = NonNull::new(address.cast_mut());
-        let (device, host) = (Arc::clone(device), Some(host.clone()));
-        Ok(Self { device, raw, flags, words, _host: host })
+        let (words, bytes) = (host.all().as_ptr(), size_of_val(host.all()));
+        let (types, wanted) = match host {
+            // The host looks at its own mapping: any type will do.
+            HostMemory::Shared(shared) => {
+                (device.dma_buf_types(shared.dma_buf())?, Placement::Gpu.wanted(true))
+            }
+            HostMemory::Pages(_) | HostMemory::Storage(_) => {
+                let import = device.host_import()?;
+                let types = import.memory_types(device.raw(), words.cast(), bytes)?;
+                (types, Placement::HostReads.wanted(device.is_unified()))
+            }
+        };
+        let found = device.memory_type(needs.memory_type_bits & types, wanted);
+        let (kind, flags) = found.ok_or_else(|| BackendError::Refused {
+            message: "no memory type of it takes memory of the host's".to_owned(),
+        })?;
+        let request =
+            vk::MemoryAllocateInfo::default().allocation_size(bytes as u64).memory_type_index(kind);
+        let raw = match host {
+            HostMemory::Shared(shared) => import_dma_buf(device, shared, request),
+            HostMemory::Pages(_) | HostMemory::Storage(_) => {
+                let mut pointer = vk::ImportMemoryHostPointerInfoEXT::default()
+                    .handle_type(vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT)
+                    .host_pointer(words.cast_mut().cast());
+                let request = request.push_next(&mut pointer);
+                // SAFETY: whole pages of words, and atomics, which others may write. They stay as
+                // long as `_host`, which is dropped after the device has let go of them.
+                unsafe { device.raw().allocate_memory(&request, None) }
+                    .map_err(failed("vkAllocateMemory"))
+            }
+        }?;
+        let (device, words) = (Arc::clone(device), NonNull::new(words.cast_mut()));
+        Ok(Self { device, raw, flags, words, _host: Some(host.clone()) })
     }
+}
+
+/// Imports a dma-buf.
+fn import_dma_buf(
+    device: &Device,
+    shared: &Shared,
+    request: vk::MemoryAllocateInfo<'_>,
+) -> Result<vk::DeviceMemory, BackendError> {
+    // An import that succeeds takes its descriptor.
+    let descriptor = shared.dma_buf().try_clone_to_owned();
+    let descriptor = descriptor.map_err(|error| BackendError::Refused {
+        message: format!("no descriptor for a dma-buf: {error}"),
+    })?;
+    let mut import = vk::ImportMemoryFdInfoKHR::default()
+        .handle_type(vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT)
+        .fd(descriptor.as_raw_fd());
+    let request = request.push_next(&mut import);
+    // SAFETY: the descriptor is of a dma-buf as long as the pages, whose type allows them; they stay
+    // as long as the device has the dma-buf.
+    let raw = unsafe { device.raw().allocate_memory(&request, None) };
+    let raw = raw.map_err(failed("vkAllocateMemory"))?;
+    let _ = descriptor.into_raw_fd();
+    Ok(raw)
 }
 
 impl Drop for Memory {
@@ -185,15 +209,17 @@ impl Buffer {
         device: &Arc<Device>,
         words: usize,
         usage: Usage,
-        imported: bool,
+        host: Option<&HostMemory>,
     ) -> Result<Self, BackendError> {
-        let mut external = vk::ExternalMemoryBufferCreateInfo::default()
-            .handle_types(vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT);
+        let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(match host {
+            Some(HostMemory::Shared(_)) => vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT,
+            _ => vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT,
+        });
         let mut description = vk::BufferCreateInfo::default()
             .size(words as u64 * 4)
             .usage(usage.flags())
             .sharing_mode(vk::SharingMode::EXCLUSIVE);
-        if imported {
+        if host.is_some() {
             description = description.push_next(&mut external);
         }
         // SAFETY: the device is alive, and the description outlives the call.
@@ -241,7 +267,7 @@ impl Allocation {
         usage: Usage,
         placement: Placement,
     ) -> Result<Self, BackendError> {
-        let buffer = Buffer::new(device, words, usage, false)?;
+        let buffer = Buffer::new(device, words, usage, None)?;
         let memory = Memory::new(device, buffer.needs(), placement)?;
         let allocation = buffer.bind(&Arc::new(memory), 0)?;
         // Nobody else has seen the words.
@@ -259,7 +285,7 @@ impl Allocation {
         let mut buffers = Vec::with_capacity(ranges.len());
         let mut needs = vk::MemoryRequirements { memory_type_bits: !0, ..Default::default() };
         for range in ranges {
-            let buffer = Buffer::new(device, range.len(), Usage::Storage, true)?;
+            let buffer = Buffer::new(device, range.len(), Usage::Storage, Some(host))?;
             let its = buffer.needs();
             needs.memory_type_bits &= its.memory_type_bits;
             let start = range.start as u64 * 4;

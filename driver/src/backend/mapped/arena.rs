@@ -1,7 +1,7 @@
 //! The arena's memory: the best that the device and the kernel both work on.
 
 use super::Mapped;
-use crate::arena::{Arena, Landing, Pages, Rung};
+use crate::arena::{Arena, Landing, Memory, Pages, Rung, Shared};
 use crate::backend::BackendError;
 use crate::host_row::store_words;
 use crate::input::can_register;
@@ -15,8 +15,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Clone)]
 pub(crate) struct MappedArena {
     pub(super) buffer: Allocation,
-    /// If that is not the buffer itself.
-    landing: Option<Arc<Pages>>,
+    between: Between,
+}
+
+/// What lies between an arena's buffer and where its bytes land.
+#[derive(Clone)]
+enum Between {
+    Nothing,
+    /// A copy from these pages.
+    Copy(Arc<Pages>),
+    /// The CPU's caches.
+    Caches(Arc<Shared>),
 }
 
 impl MappedArena {
@@ -24,28 +33,40 @@ impl MappedArena {
     pub(super) fn open(mapped: &Mapped, arena: Option<&Arena>) -> Result<Self, BackendError> {
         let Some(arena) = arena else {
             let buffer = Allocation::new(&mapped.device, 1, Usage::Storage, Placement::HostReads)?;
-            return Ok(Self { buffer, landing: None });
+            return Ok(Self { buffer, between: Between::Nothing });
         };
         let buffer = open(mapped, arena)?;
-        let is_copied = arena.memory().is_some_and(|memory| memory.rung == Rung::Bounce);
-        Ok(Self { buffer, landing: is_copied.then(|| Arc::clone(arena.pages())) })
+        let between = match arena.memory() {
+            Some(Memory { landing: Landing::Shared(shared), .. }) => {
+                Between::Caches(Arc::clone(shared))
+            }
+            Some(Memory { rung: Rung::Bounce, .. }) => Between::Copy(Arc::clone(arena.pages())),
+            _ => Between::Nothing,
+        };
+        Ok(Self { buffer, between })
     }
 
-    /// Copies words that have landed to the buffer, if that takes a copy.
-    pub(crate) fn deliver(&self, words: Range<usize>) {
-        if let Some(landing) = &self.landing {
-            let landed = landing.words()[words.clone()].iter();
-            let landed = landed.map(|word| word.load(Ordering::Relaxed));
-            store_words(self.words(), words.start, landed);
+    /// Has the GPU see words that have landed.
+    pub(crate) fn deliver(&self, words: Range<usize>) -> Result<(), BackendError> {
+        match &self.between {
+            Between::Nothing => Ok(()),
+            Between::Copy(pages) => {
+                copy(pages.words(), self.words(), words);
+                Ok(())
+            }
+            Between::Caches(shared) => shared.give().map_err(not_synchronized),
         }
     }
 
-    /// Copies words of the buffer to where they would land, if that takes a copy.
-    pub(crate) fn fetch(&self, words: Range<usize>) {
-        if let Some(landing) = &self.landing {
-            let fetched = self.words()[words.clone()].iter();
-            let fetched = fetched.map(|word| word.load(Ordering::Relaxed));
-            store_words(landing.words(), words.start, fetched);
+    /// Has words that the GPU has written be where they would land.
+    pub(crate) fn fetch(&self, words: Range<usize>) -> Result<(), BackendError> {
+        match &self.between {
+            Between::Nothing => Ok(()),
+            Between::Copy(pages) => {
+                copy(self.words(), pages.words(), words);
+                Ok(())
+            }
+            Between::Caches(shared) => shared.take().map_err(not_synchronized),
         }
     }
 
@@ -55,82 +76,92 @@ impl MappedArena {
     }
 }
 
+fn copy(from: &[AtomicU32], to: &[AtomicU32], words: Range<usize>) {
+    let values = from[words.clone()].iter().map(|word| word.load(Ordering::Relaxed));
+    store_words(to, words.start, values);
+}
+
+fn not_synchronized(error: std::io::Error) -> BackendError {
+    BackendError::Refused { message: format!("the dma-buf was not synchronized: {error}") }
+}
+
 /// The buffer of an arena, in the memory that it was given first; if it has none yet, of the first
 /// rung of its ladder that there is.
 fn open(mapped: &Mapped, arena: &Arena) -> Result<Allocation, BackendError> {
     if let Some(memory) = arena.memory() {
         return match (&memory.landing, memory.rung) {
             (Landing::Mapped(allocation), _) => Ok(allocation.clone()),
-            (_, Rung::Pages) => import(mapped, arena),
+            (Landing::Shared(shared), _) => {
+                import(mapped, arena, HostMemory::Shared(shared.clone()))
+            }
+            (Landing::Pages(pages), Rung::Pages) => {
+                import(mapped, arena, HostMemory::Pages(pages.clone()))
+            }
             _ => allocate(mapped, arena, apart(mapped)),
         };
     }
     let mut reasons = Vec::new();
-    if let Some(reason) = polls_own_memory(mapped) {
-        reasons.push(reason);
+    if mapped.slice.is_some() && !mapped.device.is_unified() {
+        let reason = "a kernel that stays on sees what lands only in the GPU's own memory";
+        reasons.push(reason.to_owned());
     } else {
-        match try_pages(mapped, arena).or_else(|reason| {
-            reasons.push(reason);
-            try_mapped(mapped, arena)
-        }) {
-            Ok((rung, allocation)) => {
-                let landing = match rung {
-                    Rung::Mapped => Landing::Mapped(allocation.clone()),
-                    _ => Landing::Pages(arena.pages().clone()),
-                };
-                arena.choose(rung, reasons.join("; "), landing);
-                return Ok(allocation);
+        for (rung, try_rung) in RUNGS {
+            let is_wanted = arena.first_rung <= rung || arena.first_rung > Rung::Bounce;
+            let tried = match is_wanted {
+                true => try_rung(mapped, arena),
+                false => Err(format!("not wanted: {rung}")),
+            };
+            match tried {
+                Ok((buffer, landing)) => {
+                    arena.choose(rung, reasons.join("; "), landing);
+                    return Ok(buffer);
+                }
+                Err(reason) => reasons.push(reason),
             }
-            Err(reason) => reasons.push(reason),
         }
     }
-    let allocation = allocate(mapped, arena, apart(mapped))?;
+    let buffer = allocate(mapped, arena, apart(mapped))?;
     arena.choose_pages(Rung::Bounce, reasons.join("; "));
-    Ok(allocation)
+    Ok(buffer)
 }
 
-/// Why memory of the host's does not do, if it does not.
-fn polls_own_memory(mapped: &Mapped) -> Option<String> {
-    (mapped.slice.is_some() && !mapped.device.is_unified())
-        .then(|| "a kernel that stays on sees what lands only in the GPU's own memory".to_owned())
-}
+type TryRung = fn(&Mapped, &Arena) -> Result<(Allocation, Landing), String>;
+
+/// The rungs without a copy, best first.
+const RUNGS: [(Rung, TryRung); 3] =
+    [(Rung::Pages, try_pages), (Rung::Mapped, try_mapped), (Rung::Udmabuf, try_udmabuf)];
 
 /// Where an arena lies that is apart from where its bytes land.
 fn apart(mapped: &Mapped) -> Placement {
     if mapped.slice.is_some() { Placement::Polled } else { Placement::HostWrites }
 }
 
-fn try_pages(mapped: &Mapped, arena: &Arena) -> Result<(Rung, Allocation), String> {
-    if arena.first_rung > Rung::Pages && arena.first_rung < Rung::Plain {
-        return Err(passed_over(Rung::Pages));
-    }
-    let imported = import(mapped, arena).map_err(|error| error.to_string())?;
-    Ok((Rung::Pages, imported))
+fn try_pages(mapped: &Mapped, arena: &Arena) -> Result<(Allocation, Landing), String> {
+    let pages = Arc::clone(arena.pages());
+    let imported = import(mapped, arena, HostMemory::Pages(Arc::clone(&pages)));
+    Ok((imported.map_err(|error| error.to_string())?, Landing::Pages(pages)))
 }
 
-fn try_mapped(mapped: &Mapped, arena: &Arena) -> Result<(Rung, Allocation), String> {
-    if arena.first_rung > Rung::Mapped && arena.first_rung < Rung::Plain {
-        return Err(passed_over(Rung::Mapped));
-    }
+fn try_mapped(mapped: &Mapped, arena: &Arena) -> Result<(Allocation, Landing), String> {
     if arena.outlives_device {
         return Err("mapped memory does not outlive its device".to_owned());
     }
-    let allocation = allocate(mapped, arena, Placement::HostReads);
-    let allocation = allocation.map_err(|error| error.to_string())?;
-    can_register(allocation.mapped().unwrap_or(&[]))
+    let buffer = allocate(mapped, arena, Placement::HostReads);
+    let buffer = buffer.map_err(|error| error.to_string())?;
+    can_register(buffer.mapped().unwrap_or(&[]))
         .map_err(|error| format!("io_uring does not register the GPU's memory: {error}"))?;
-    Ok((Rung::Mapped, allocation))
+    Ok((buffer.clone(), Landing::Mapped(buffer)))
 }
 
-fn passed_over(rung: Rung) -> String {
-    format!("not wanted: {rung}")
+fn try_udmabuf(mapped: &Mapped, arena: &Arena) -> Result<(Allocation, Landing), String> {
+    let shared = arena.shared()?;
+    let imported = import(mapped, arena, HostMemory::Shared(Arc::clone(&shared)));
+    Ok((imported.map_err(|error| error.to_string())?, Landing::Shared(shared)))
 }
 
-fn import(mapped: &Mapped, arena: &Arena) -> Result<Allocation, BackendError> {
-    let pages = HostMemory::Pages(arena.pages().clone());
-    let words = arena.options().words() as usize;
-    let mut buffers =
-        Allocation::of_host(&mapped.device, &pages, std::slice::from_ref(&(0..words)))?;
+fn import(mapped: &Mapped, arena: &Arena, memory: HostMemory) -> Result<Allocation, BackendError> {
+    let whole = 0..arena.options().words() as usize;
+    let mut buffers = Allocation::of_host(&mapped.device, &memory, std::slice::from_ref(&whole))?;
     Ok(buffers.remove(0))
 }
 

@@ -310,13 +310,11 @@ impl Resident for Row {
     }
 
     fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
-        self.arena.deliver(words);
-        Ok(())
+        self.arena.deliver(words)
     }
 
     fn fetch_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {
-        self.arena.fetch(words);
-        Ok(())
+        self.arena.fetch(words)
     }
 
     fn arena(&self) -> Option<&wgpu::Buffer> {
