@@ -15,6 +15,7 @@ mod vyre {
 }
 
 use crate::harness::{Case, Side, lazily, side};
+pub use raw::mapped;
 use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::ring::WorkItem;

@@ -121,11 +121,11 @@ struct Samples {
 impl Samples {
     fn take(&mut self, side: &mut dyn Side) {
         side.prepare();
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = allocations();
         let start = Instant::now();
         side.run();
         let elapsed = start.elapsed();
-        self.allocations += ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+        self.allocations += allocations() - before;
         self.nanoseconds.push(elapsed.as_nanos() as f64);
     }
 
@@ -239,6 +239,11 @@ fn json(bench: &str, case: &Case, ours: Summary, peer: Option<Summary>) -> serde
         line["peer_allocs"] = peer.allocs.into();
     }
     line
+}
+
+/// Heap allocations so far.
+pub fn allocations() -> u64 {
+    ALLOCATIONS.load(Ordering::Relaxed)
 }
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);

@@ -17,6 +17,7 @@ mod dispatch;
 mod fused;
 mod growth;
 mod harness;
+mod ingest;
 mod jobs;
 mod litmus;
 mod persistent;
@@ -29,7 +30,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Usage: slipring-bench <BENCH> [CASES] [--json]
+Usage: slipring-bench <BENCH> [CASES] [OPTIONS]
 
 CASES: only those cases whose name has this in it.
 
@@ -47,6 +48,13 @@ Benches:
             publish to DONE while a kernel stays on
   start     opening a mapped driver, its pipeline cache warm and cold; caches of the Vulkan driver's
             own are off where MESA_SHADER_CACHE_DISABLE and __GL_SHADER_DISK_CACHE do not say
+  ingest    the bytes of a file (in TMPDIR, else target/) to memory that a GPU can read, with O_DIRECT
+            and through the page cache, which has them (warm) or not (cold); first every chunk is
+            checked by sums that a GPU takes, of read_fixed by the CPU
+              read_fixed    the floor: io_uring READ_FIXED, as many at once as the ring has chunks,
+                            into plain memory of which nobody is told
+              write_buffer  the safe way: std reads a chunk, wgpu's write_buffer takes it to the GPU
+              pread         one read after the other into mapped memory of a storage buffer
   litmus    each memory type that host and GPU share, and memory of ours that is imported, by
             drains and while a kernel stays on: of 200,000 jobs those lost, doubled, torn on the
             way to the GPU or back, and publish to DONE; fails if there are any, says why where no
@@ -55,10 +63,14 @@ Benches:
 Options:
   --json    one object a line: bench, case, unit, median, min, p99, allocs; with a peer also
             peer, ratio, peer_median, peer_min, peer_p99, peer_allocs; litmus: bench, memory, mode,
-            flags, and jobs, lost, doubled, torn_to_gpu, torn_to_host, median_us, or reason
+            flags, and jobs, lost, doubled, torn_to_gpu, torn_to_host, median_us, or reason; ingest:
+            bench, case, unit, median, best, cpu_s_per_gb, allocs, ratio
+  --mib N   of ingest: the file's length, 1 to 65536 (1024)
   --help    this text
 
-ratio is the peer's median over ours: above 1 ours is faster. allocs is heap allocations a call.
+ratio is the peer's median over ours: above 1 ours is faster. allocs is heap allocations a call. Of
+ingest ratio is to the floor's median: 1 is as fast; allocs is heap allocations a chunk, and CPU time is
+that of the process, user and system.
 
 Default release profile, then fat LTO with one codegen unit:
   cargo run --release -p slipring-bench --features peers -- publish
@@ -68,7 +80,9 @@ Default release profile, then fat LTO with one codegen unit:
 fn main() -> ExitCode {
     let mut format = Format::Table;
     let (mut bench, mut only) = (None, None);
-    for argument in std::env::args_os().skip(1) {
+    let mut mib = None;
+    let mut arguments = std::env::args_os().skip(1);
+    while let Some(argument) = arguments.next() {
         let argument = argument.to_string_lossy().into_owned();
         match argument.as_str() {
             "--help" | "-h" => {
@@ -76,10 +90,20 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             "--json" => format = Format::Json,
+            "--mib" => {
+                let value = arguments.next().unwrap_or_default();
+                mib = value.to_str().and_then(|value| value.parse().ok());
+                if !mib.is_some_and(|mib| (1..=65_536).contains(&mib)) {
+                    return misuse(&format!("--mib takes a number from 1 to 65536, not {value:?}"));
+                }
+            }
             _ if bench.is_none() => bench = Some(argument),
             _ if only.is_none() => only = Some(argument),
             _ => return misuse(&format!("unexpected argument `{argument}`")),
         }
+    }
+    if mib.is_some() && bench.as_deref() != Some("ingest") {
+        return misuse("--mib is an option of ingest");
     }
     let only = only.unwrap_or_default();
     let written = match bench.as_deref() {
@@ -90,6 +114,7 @@ fn main() -> ExitCode {
         Some("growth") => harness::run("growth", growth::cases(), (format, &only)),
         Some("start") => harness::run("start", start::cases(), (format, &only)),
         Some("rows") => harness::run("rows", rows::cases(), (format, &only)),
+        Some("ingest") => ingest::run(mib.unwrap_or(1024), (format, &only)),
         Some("litmus") => match litmus::run(format) {
             Ok(false) => return ExitCode::FAILURE,
             written => written.map(drop),
@@ -101,7 +126,7 @@ fn main() -> ExitCode {
     match written {
         // Whoever read the results has seen enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("error: results were not written: {error}");
+            eprintln!("error: the bench did not finish: {error}");
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,

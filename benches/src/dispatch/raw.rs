@@ -10,7 +10,7 @@ use slipring_driver::kernel::binding;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How something that was made is destroyed.
-type Destroy = Box<dyn FnOnce(&ash::Device)>;
+pub type Destroy = Box<dyn FnOnce(&ash::Device)>;
 
 pub struct Raw {
     /// In the order in which things were made.
@@ -130,9 +130,11 @@ impl Drop for Raw {
     }
 }
 
+/// A zeroed buffer in memory that the host sees until the buffer is destroyed.
+///
 /// # Safety
 /// The device is alive.
-unsafe fn mapped(
+pub unsafe fn mapped(
     device: &ash::Device,
     types: &vk::PhysicalDeviceMemoryProperties,
     words: usize,
