@@ -10,7 +10,7 @@ use std::io;
 
 const SUMS: u32 = 0x100;
 /// Chunks beyond those that are being read: for the GPU, meanwhile.
-const CHUNKS: u32 = 2 * DEPTH as u32;
+const CHUNKS: u32 = 3 * DEPTH as u32;
 
 pub struct Ours {
     driver: Driver,
@@ -27,7 +27,7 @@ impl Ours {
         let arena = ArenaOptions { chunks: CHUNKS, chunk_bytes: CHUNK_BYTES as u32 };
         let builder = Driver::builder(kernel.map_err(io::Error::other)?, geometry).arena(arena);
         let driver = builder.open().map_err(io::Error::other)?;
-        let ingest = Ingest::builder(&driver).depth(DEPTH as u32).open();
+        let ingest = Ingest::builder(&driver).depth(DEPTH as u32).batch(DEPTH as u32).open();
         let ingest = ingest.map_err(io::Error::other)?;
         eprintln!("ingest: ours is {} on {}", ingest.path(), driver.backend().adapter);
         Ok(Self { driver, ingest })

@@ -27,7 +27,7 @@ use slipring_core::publisher::{Outcome, PublisherError};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many chunks [`Ingest::next`] looks at in one call: each costs a load from memory that the GPU
 /// may own.
@@ -118,6 +118,7 @@ pub struct Ingest {
     landing: Landing,
     chunk_bytes: u32,
     depth: usize,
+    batch: u32,
     sources: Vec<Option<Reading>>,
     next_id: u32,
     /// Files in the order in which they were added; streams come first.
@@ -214,9 +215,9 @@ impl Ingest {
         }
     }
 
-    /// As [`Ingest::poll`], but waits until a chunk has come, if none is there that the caller has
-    /// to do something about: it returns at once when nothing is being read, when the ring is full,
-    /// or when a chunk could not be read.
+    /// As [`Ingest::poll`], but waits until as many chunks were published as make a
+    /// [`batch`](IngestBuilder::batch); fewer, when the caller has to do something first: nothing is
+    /// being read, the ring is full, a source has ended, or a chunk could not be read.
     ///
     /// # Errors
     /// As [`Ingest::poll`].
@@ -224,7 +225,7 @@ impl Ingest {
         self.wait_for(host, None)
     }
 
-    /// As [`Ingest::wait`], for not much longer than `timeout`.
+    /// As [`Ingest::wait`], but not for much longer than `timeout`.
     ///
     /// # Errors
     /// As [`Ingest::poll`].
@@ -241,17 +242,17 @@ impl Ingest {
         host: &mut impl Publish,
         timeout: Option<Duration>,
     ) -> Result<u32, IngestError> {
-        let ends = self.ends;
+        let (ends, start) = (self.ends, Instant::now());
+        let mut published = 0;
         loop {
-            let published = self.poll(host)?;
+            published += self.poll(host)?;
             let has_news = !self.landed.is_empty() || !self.failed.is_empty() || self.ends != ends;
-            if published > 0 || has_news || self.engine.in_flight() == 0 {
+            let rest = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+            let is_late = rest.is_some_and(|rest| rest.is_zero());
+            if published >= self.batch || has_news || is_late || self.engine.in_flight() == 0 {
                 return Ok(published);
             }
-            self.engine.wait(timeout).map_err(|source| IngestError::Engine { source })?;
-            if timeout.is_some() {
-                return self.poll(host);
-            }
+            self.engine.wait(rest).map_err(|source| IngestError::Engine { source })?;
         }
     }
 

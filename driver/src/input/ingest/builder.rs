@@ -17,12 +17,13 @@ const MAX_SOURCES: u32 = 65_536;
 pub struct IngestBuilder<'a> {
     driver: &'a Driver,
     depth: Option<u32>,
+    batch: u32,
     sources: u32,
 }
 
 impl<'a> IngestBuilder<'a> {
     pub(super) fn new(driver: &'a Driver) -> Self {
-        Self { driver, depth: None, sources: 64 }
+        Self { driver, depth: None, batch: 1, sources: 64 }
     }
 
     /// How many reads are under way at once, 1 to 4096; as many as make 8 MiB, but 4 to 64, if not
@@ -30,6 +31,15 @@ impl<'a> IngestBuilder<'a> {
     #[must_use]
     pub fn depth(mut self, reads: u32) -> Self {
         self.depth = Some(reads);
+        self
+    }
+
+    /// How many chunks [`Ingest::wait`] waits for, 1 if not said: the first one is published when it
+    /// comes, as all are, but a drain for each may cost more than it brings. Not more than there are
+    /// chunks in the arena.
+    #[must_use]
+    pub fn batch(mut self, chunks: u32) -> Self {
+        self.batch = chunks;
         self
     }
 
@@ -67,6 +77,7 @@ impl<'a> IngestBuilder<'a> {
             landing,
             chunk_bytes,
             depth: depth as usize,
+            batch: self.batch.min(chunks),
             sources: (0..sources).map(|_| None).collect(),
             next_id: 0,
             files: VecDeque::with_capacity(sources as usize),
