@@ -91,7 +91,7 @@ impl Rung {
     /// What happens on it, for people.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Pages => "io_uring into registered pages that the GPU has imported",
+            Self::Pages => "io_uring into registered pages that the GPU works on",
             Self::Mapped => "io_uring into the GPU's mapped memory, registered",
             Self::Udmabuf => "io_uring into registered pages that the GPU has as a dma-buf",
             Self::Bounce => "io_uring into registered pages, then a copy",

@@ -330,6 +330,7 @@ impl Ingest {
         let chunk = &mut self.chunks[index as usize];
         let source = self.sources[chunk.source].as_mut().expect("it has a chunk outstanding");
         let step = chunk.read.advance(result, source.is_stream());
+        chunk.touch(&room, result < 0 && !source.is_stream());
         if chunk.read.was_refused(source) {
             source.direct_refused();
         }
@@ -343,9 +344,7 @@ impl Ingest {
             Step::Again => {}
             Step::Done { bytes } => {
                 source.came(bytes);
-                chunk.bytes = bytes;
-                chunk.state = State::Landed;
-                self.landing.zero(room.start + bytes as usize..room.end);
+                chunk.land(bytes, &self.landing, &room);
                 self.landed.push_back(index);
             }
             Step::End => {
@@ -375,10 +374,10 @@ impl Ingest {
             let room = self.arena.chunk(index);
             let chunk = &mut self.chunks[index as usize];
             let reading = self.sources[chunk.source].as_ref().expect("it has a chunk outstanding");
-            if !std::mem::replace(&mut chunk.is_delivered, true) {
-                let words = room.start / 4..room.end / 4;
-                let delivered = host.driver().device.deliver_arena(words);
-                delivered.inspect_err(|_| chunk.is_delivered = false)?;
+            if chunk.undelivered > 0 {
+                let end = (room.start + chunk.undelivered).div_ceil(4);
+                host.driver().device.deliver_arena(room.start / 4..end)?;
+                chunk.undelivered = 0;
             }
             let own = reading.own_bytes(chunk.read.offset, chunk.bytes);
             let args = reading.job.arguments(index, &room, chunk, own, reading.id);
@@ -409,7 +408,7 @@ impl Ingest {
             self.free.pop();
             let room = self.arena.chunk(index);
             let chunk = &mut self.chunks[index as usize];
-            *chunk = Chunk::reading(source, read);
+            chunk.begin(source, read);
             let reading = self.sources[source].as_ref().expect("it has begun a chunk");
             self.engine.start(index, chunk.read.transfer(reading, &room));
             has_started = true;

@@ -2,6 +2,7 @@
 
 use super::SourceId;
 use super::read::{Failure, Read};
+use crate::arena::{CHUNK_STEP_BYTES, Landing};
 use slipring_core::publisher::{PublisherError, Ticket};
 use slipring_core::ring::Job;
 use slipring_core::slot::{ARGS, Priority};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 /// | argument | is |
 /// |---|---|
 /// | 0 | the chunk's first word in the arena |
-/// | 1 | its bytes; the rest of the chunk's words are 0 |
+/// | 1 | its bytes; the rest of the chunk's words are 0, unless handlers have written there |
 /// | 2 | those of them that the next chunk does not have too ([`Source::overlap_bytes`](super::super::Source::overlap_bytes)) |
 /// | 3 | which chunk of the arena it is: no other job has it before this one was handed back |
 /// | 4 | the source's number |
@@ -87,8 +88,10 @@ pub(super) struct Chunk {
     pub(super) source: usize,
     pub(super) read: Read,
     pub(super) bytes: u32,
-    /// Whether the device has it, where it is copied.
-    pub(super) is_delivered: bool,
+    /// Bytes from its start on behind which all are 0 where they land.
+    touched: usize,
+    /// Bytes that the device has to get, where it is copied; none if it has them.
+    pub(super) undelivered: usize,
 }
 
 #[derive(Debug)]
@@ -104,13 +107,27 @@ pub(super) enum State {
 
 impl Chunk {
     pub(super) fn free() -> Self {
-        let mut free = Self::reading(0, Read::new(0, 0, false));
-        free.state = State::Free;
-        free
+        let read = Read::new(0, 0, false);
+        Self { state: State::Free, source: 0, read, bytes: 0, touched: 0, undelivered: 0 }
     }
 
-    pub(super) fn reading(source: usize, read: Read) -> Self {
-        Self { state: State::Reading, source, read, bytes: 0, is_delivered: false }
+    pub(super) fn begin(&mut self, source: usize, read: Read) {
+        (self.state, self.source, self.read, self.bytes) = (State::Reading, source, read, 0);
+    }
+
+    /// Notes that bytes may have landed: whole blocks of a direct read, or anything of a file's that
+    /// has failed.
+    pub(super) fn touch(&mut self, room: &Range<usize>, has_failed: bool) {
+        let end = (self.read.filled() as usize).next_multiple_of(CHUNK_STEP_BYTES as usize);
+        let end = if has_failed { room.len() } else { end.min(room.len()) };
+        self.touched = self.touched.max(end);
+    }
+
+    /// Notes that it has so many bytes, and zeroes what is behind them.
+    pub(super) fn land(&mut self, bytes: u32, landing: &Landing, room: &Range<usize>) {
+        (self.state, self.bytes, self.undelivered) = (State::Landed, bytes, self.touched);
+        landing.zero(room.start + bytes as usize..room.start + self.touched);
+        self.touched = bytes as usize;
     }
 }
 

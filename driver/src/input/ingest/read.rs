@@ -50,6 +50,11 @@ impl Read {
         Self { offset, bytes, filled: 0, is_direct, awaits_bytes: false, tries: 0 }
     }
 
+    /// Its bytes that have come.
+    pub(super) fn filled(&self) -> u32 {
+        self.filled
+    }
+
     /// Where in its source it is.
     pub(super) fn position(&self) -> u64 {
         self.offset + u64::from(self.filled)
