@@ -35,7 +35,7 @@ fn every_rung_delivers_every_byte() {
     }
     let bytes = pattern(1, 100_001);
     let file = TempFile::new("rungs", &bytes);
-    for rung in [Rung::Pages, Rung::Mapped, Rung::Bounce, Rung::Plain] {
+    for rung in [Rung::Pages, Rung::Mapped, Rung::Bounce, Rung::Plain, Rung::Threads] {
         let mut driver = open(summing(64).first_rung(rung), BackendChoice::Mapped);
         let mut ingest = Ingest::builder(&driver).open().unwrap();
         assert_eq!(ingest.path().rung, rung, "{}", ingest.path());

@@ -5,14 +5,18 @@
 //! ```
 
 mod engine;
+mod faults;
 mod ingest;
 mod ladder;
 mod publish;
 mod pump;
 mod source;
+mod threads;
 mod uring;
 
 pub use crate::arena::Rung;
+#[doc(hidden)]
+pub use faults::{Fault, Faults};
 pub use ingest::{
     ChunkEnd, ChunkJob, FinishedChunk, Ingest, IngestBuilder, IngestError, ReadError, SourceEnd,
     SourceId,

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 
 /// Sums up a chunk: its words, wrapping, and each times its place, into observables `2 c` and
-/// `2 c + 1` of chunk `c`. Words behind the chunk's bytes must be 0.
+/// `2 c + 1` of chunk `c`; of every so many words the first, if argument 7 says so. Words behind the
+/// chunk's bytes must be 0.
 pub const SUM: u32 = 0x100;
 pub const CHUNK_BYTES: u32 = 4096;
 pub const CHUNKS: u32 = 8;
@@ -21,7 +22,7 @@ pub fn summing(slots: u32) -> DriverBuilder {
     let source = "fn sum(job: Job) -> u32 {
         var plain = 0u;
         var placed = 0u;
-        for (var i = 0u; i < 1024u; i++) {
+        for (var i = 0u; i < 1024u; i += max(arg(job, 7u), 1u)) {
             let word = arena_load(arg(job, 0u) + i);
             plain += word;
             placed += word * (i + 1u);
@@ -39,7 +40,7 @@ pub fn summing(slots: u32) -> DriverBuilder {
 
 fn sum(call: &Call<'_, AtomicU32>) -> u32 {
     let (mut plain, mut placed) = (0u32, 0u32);
-    for i in 0..1024 {
+    for i in (0..1024).step_by(call.arg(7).max(1) as usize) {
         let word = call.arena_load(call.arg(0) + i);
         plain = plain.wrapping_add(word);
         placed = placed.wrapping_add(word.wrapping_mul(i + 1));
@@ -54,12 +55,16 @@ fn sum(call: &Call<'_, AtomicU32>) -> u32 {
 
 /// What the handler makes of bytes.
 pub fn sums(bytes: &[u8]) -> [u32; 2] {
-    let words = bytes.chunks(4).map(|word| {
+    sums_of_every(1, bytes)
+}
+
+/// What the handler makes of the first of every so many words.
+pub fn sums_of_every(words: usize, bytes: &[u8]) -> [u32; 2] {
+    let all = bytes.chunks(4).zip(1u32..).step_by(words);
+    all.fold([0, 0], |[plain, placed], (word, place)| {
         let mut whole = [0; 4];
         whole[..word.len()].copy_from_slice(word);
-        u32::from_le_bytes(whole)
-    });
-    words.zip(1..).fold([0, 0], |[plain, placed], (word, place)| {
+        let word = u32::from_le_bytes(whole);
         [plain.wrapping_add(word), placed.wrapping_add(word.wrapping_mul(place))]
     })
 }

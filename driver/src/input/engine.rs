@@ -83,3 +83,14 @@ pub(crate) trait Engine: Send {
 pub(crate) fn is_passing(errno: i32) -> bool {
     matches!(errno, libc::EINTR | libc::EAGAIN | libc::EBUSY)
 }
+
+/// Takes a call that would succeed later for a success: what it was to do, the next one does. So it
+/// takes a wait whose time is over.
+pub(crate) fn unless_passing(result: io::Result<()>) -> io::Result<()> {
+    let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
+    match errno {
+        Some(libc::ETIME) => Ok(()),
+        Some(errno) if is_passing(errno) => Ok(()),
+        _ => result,
+    }
+}

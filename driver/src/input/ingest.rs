@@ -14,7 +14,7 @@ pub use builder::IngestBuilder;
 pub use chunk::{ChunkEnd, ChunkJob, FinishedChunk, ReadError, SourceEnd};
 pub use reading::SourceId;
 
-use super::engine::{Ended, Engine};
+use super::engine::{Ended, Engine, unless_passing};
 use super::ladder::IngestPath;
 use super::publish::Publish;
 use super::source::{Source, SourceError};
@@ -207,7 +207,8 @@ impl Ingest {
             self.reap();
             published += self.publish(host)?;
             let started = self.start_reads();
-            self.engine.submit().map_err(|source| IngestError::Engine { source })?;
+            unless_passing(self.engine.submit())
+                .map_err(|source| IngestError::Engine { source })?;
             // What is in the page cache has come by now.
             if !started || !self.reap() {
                 return Ok(published + self.publish(host)?);
@@ -252,7 +253,8 @@ impl Ingest {
             if published >= self.batch || has_news || is_late || self.engine.in_flight() == 0 {
                 return Ok(published);
             }
-            self.engine.wait(rest).map_err(|source| IngestError::Engine { source })?;
+            unless_passing(self.engine.wait(rest))
+                .map_err(|source| IngestError::Engine { source })?;
         }
     }
 

@@ -1,7 +1,9 @@
 //! Which of the ways into an arena the system has.
 
 use super::engine::Engine;
+use super::faults::{Faults, Faulty};
 use super::ingest::IngestError;
+use super::threads::Threads;
 use super::uring::Uring;
 use crate::arena::{Arena, Landing, Rung};
 use io_uring::IoUring;
@@ -36,6 +38,7 @@ pub(super) fn climb(
     arena: &Arena,
     depth: u32,
     files: u32,
+    faults: Option<Faults>,
 ) -> Result<(Box<dyn Engine>, IngestPath, Landing), IngestError> {
     let memory = arena.memory().expect("a driver that is open has chosen it");
     let landing = memory.landing.clone();
@@ -44,22 +47,41 @@ pub(super) fn climb(
         let between = if reasons.is_empty() { "" } else { "; " };
         reasons = format!("{reasons}{between}{reason}");
     };
-    let mut uring = Uring::open(landing.clone(), depth, files)
-        .map_err(|source| IngestError::Engine { source })?;
-    let mut rung = memory.rung;
-    if arena.first_rung >= Rung::Plain {
-        step_down(format!("not wanted: {rung}"));
-        rung = Rung::Plain;
-    } else if let Err(error) = uring.register(arena.options().chunk_bytes as usize) {
-        step_down(refusal(&error, landing.len_bytes()));
-        rung = Rung::Plain;
-    }
     let is_copied = memory.rung == Rung::Bounce;
-    Ok((Box::new(uring), IngestPath { rung, is_copied, reason: reasons }, landing))
+    let (engine, rung): (Box<dyn Engine>, _) = match Uring::open(landing.clone(), depth, files) {
+        Ok(_) if arena.first_rung == Rung::Threads => {
+            step_down(format!("not wanted: {}", Rung::Plain));
+            (open_threads(&landing, depth)?, Rung::Threads)
+        }
+        Err(error) => {
+            step_down(format!("no io_uring: {error}"));
+            (open_threads(&landing, depth)?, Rung::Threads)
+        }
+        Ok(uring) if arena.first_rung == Rung::Plain => {
+            step_down(format!("not wanted: {}", memory.rung));
+            (Box::new(uring), Rung::Plain)
+        }
+        Ok(mut uring) => {
+            let registered = uring.register(arena.options().chunk_bytes as usize);
+            let refused = registered.map_err(|error| step_down(refusal(&error, &landing))).is_err();
+            (Box::new(uring), if refused { Rung::Plain } else { memory.rung })
+        }
+    };
+    let engine = match faults {
+        None => engine,
+        Some(faults) => Box::new(Faulty { engine, faults, held: Vec::new() }),
+    };
+    Ok((engine, IngestPath { rung, is_copied, reason: reasons }, landing))
+}
+
+fn open_threads(landing: &Landing, depth: u32) -> Result<Box<dyn Engine>, IngestError> {
+    let threads = Threads::open(landing.clone(), depth);
+    Ok(Box::new(threads.map_err(|source| IngestError::Engine { source })?))
 }
 
 /// Why memory was not registered.
-fn refusal(error: &io::Error, bytes: usize) -> String {
+fn refusal(error: &io::Error, landing: &Landing) -> String {
+    let bytes = landing.len_bytes();
     match (error.raw_os_error(), getrlimit(Resource::Memlock).current) {
         (Some(libc::ENOMEM), Some(limit)) => {
             format!("{bytes} bytes were not registered, RLIMIT_MEMLOCK allows {limit} (ulimit -l)")

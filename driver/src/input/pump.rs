@@ -12,6 +12,7 @@ mod worker;
 pub(crate) use server::{Carry, end_in_stay, in_order};
 pub use table::{Access, Handle, IoTable, TableError};
 
+use super::faults::Faults;
 use super::ladder::climb;
 use super::{IngestError, IngestPath};
 use crate::arena::Arena;
@@ -75,13 +76,14 @@ pub enum IoPumpError {
 pub struct IoPump {
     table: IoTable,
     has_thread: bool,
+    faults: Option<Faults>,
 }
 
 impl IoPump {
     /// A pump that the driver's own calls turn: each drain, and each wait for I/O or for a kernel
     /// that stays on.
     pub const fn new(table: IoTable) -> Self {
-        Self { table, has_thread: false }
+        Self { table, has_thread: false, faults: None }
     }
 
     /// Has a thread do the I/O. While a kernel stays on, it serves the kernel by itself, looking for
@@ -89,6 +91,14 @@ impl IoPump {
     #[must_use]
     pub fn own_thread(mut self) -> Self {
         self.has_thread = true;
+        self
+    }
+
+    /// Injects faults, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = Some(faults);
         self
     }
 }
@@ -118,7 +128,7 @@ impl Service {
         }
         let table = Arc::new(pump.table);
         let (engine, path, _) =
-            climb(arena, MAX_SLOTS as u32, table.entries().len().max(1) as u32)?;
+            climb(arena, MAX_SLOTS as u32, table.entries().len().max(1) as u32, pump.faults)?;
         let server = Server::new(engine, Arc::clone(&table));
         let runs = match pump.has_thread {
             false => Runs::Inline(Box::new(server)),

@@ -1,6 +1,6 @@
 //! Transfers through io_uring, over registered memory where the system allows it.
 
-use super::engine::{Ended, Engine, FileRef, Op, Transfer, is_passing};
+use super::engine::{Ended, Engine, FileRef, Op, Transfer, unless_passing};
 use crate::arena::Landing;
 use io_uring::{IoUring, opcode, squeue, types};
 use std::io;
@@ -136,7 +136,7 @@ impl Engine for Uring {
         if self.ring.submission().is_empty() {
             return Ok(());
         }
-        unless_passing(self.ring.submit())
+        self.ring.submit().map(drop)
     }
 
     fn next(&mut self) -> Option<Ended> {
@@ -158,12 +158,12 @@ impl Engine for Uring {
             return self.submit();
         }
         let Some(timeout) = timeout else {
-            return unless_passing(self.ring.submit_and_wait(1));
+            return self.ring.submit_and_wait(1).map(drop);
         };
         if self.ring.params().is_feature_ext_arg() {
             let timeout = types::Timespec::from(timeout);
             let arguments = types::SubmitArgs::new().timespec(&timeout);
-            return unless_passing(self.ring.submitter().submit_with_args(1, &arguments));
+            return self.ring.submitter().submit_with_args(1, &arguments).map(drop);
         }
         self.submit()?;
         poll(std::os::fd::AsRawFd::as_raw_fd(&self.ring), timeout)
@@ -187,22 +187,12 @@ impl Drop for Uring {
             self.cancel(self.tokens[index]);
         }
         while !self.tokens.is_empty() {
-            if self.next().is_none() && self.wait(None).is_err() {
+            if self.next().is_none() && unless_passing(self.wait(None)).is_err() {
                 // The kernel may still write to the memory: it must not be freed.
                 std::mem::forget(self.landing.clone());
                 return;
             }
         }
-    }
-}
-
-/// Takes a call that would succeed later for a success: what it was to do stays to be done.
-fn unless_passing(result: io::Result<usize>) -> io::Result<()> {
-    match result {
-        Err(error) if error.raw_os_error().is_some_and(is_passing) => Ok(()),
-        // The time is over.
-        Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
-        result => result.map(drop),
     }
 }
 
@@ -212,7 +202,7 @@ fn poll(fd: RawFd, timeout: Duration) -> io::Result<()> {
     let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one structure, alive for the call.
     match unsafe { libc::poll(&mut polled, 1, milliseconds) } {
-        -1 => unless_passing(Err(io::Error::last_os_error())),
+        -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }

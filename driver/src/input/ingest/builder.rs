@@ -3,6 +3,7 @@
 use super::chunk::Chunk;
 use super::{Ingest, IngestError};
 use crate::driver::Driver;
+use crate::input::faults::Faults;
 use crate::input::ladder::climb;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,11 +20,12 @@ pub struct IngestBuilder<'a> {
     depth: Option<u32>,
     batch: u32,
     sources: u32,
+    faults: Option<Faults>,
 }
 
 impl<'a> IngestBuilder<'a> {
     pub(super) fn new(driver: &'a Driver) -> Self {
-        Self { driver, depth: None, batch: 1, sources: 64 }
+        Self { driver, depth: None, batch: 1, sources: 64, faults: None }
     }
 
     /// How many reads are under way at once, 1 to 4096; as many as make 8 MiB, but 4 to 64, if not
@@ -50,6 +52,14 @@ impl<'a> IngestBuilder<'a> {
         self
     }
 
+    /// Injects faults, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = Some(faults);
+        self
+    }
+
     /// Creates everything that the ingest will ever need, but what a source needs.
     ///
     /// # Errors
@@ -68,7 +78,7 @@ impl<'a> IngestBuilder<'a> {
             return Err(IngestError::Sources { sources, most: MAX_SOURCES });
         }
         // A file may be known twice: with the page cache, and past it.
-        let (engine, path, landing) = climb(&arena, depth, 2 * sources)?;
+        let (engine, path, landing) = climb(&arena, depth, 2 * sources, self.faults)?;
         let listed = || VecDeque::with_capacity(chunks as usize);
         Ok(Ingest {
             engine,

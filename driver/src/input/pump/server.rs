@@ -2,7 +2,7 @@
 //! end.
 
 use super::table::{Entry, IoTable, Move};
-use crate::input::engine::{Ended, Engine, FileRef, Op, Transfer, is_passing};
+use crate::input::engine::{Ended, Engine, FileRef, Op, Transfer, is_passing, unless_passing};
 use rustix::io::Errno;
 use slipring_core::io_queue::{
     Completion, IoQueue, MAX_SLOTS, NO_SLOT, Request, SLOT_WORDS, op, status, word,
@@ -115,12 +115,12 @@ impl Server {
 
     /// Takes in what has ended by now, and starts what was accepted; the requests that have ended.
     pub(super) fn poll(&mut self, carry: &mut dyn Carry) -> Ends {
-        let mut submitted = self.engine.submit();
+        let mut submitted = unless_passing(self.engine.submit());
         while let Some(ended) = self.engine.next() {
             self.take_in(ended, carry);
         }
         self.end_fences();
-        submitted = submitted.and_then(|()| self.engine.submit());
+        submitted = submitted.and_then(|()| unless_passing(self.engine.submit()));
         if let Err(error) = submitted {
             self.give_up(&error);
         }
@@ -129,7 +129,7 @@ impl Server {
 
     /// Waits until something ends, if a transfer is under way.
     pub(super) fn wait(&mut self, timeout: Duration) {
-        if let Err(error) = self.engine.wait(Some(timeout)) {
+        if let Err(error) = unless_passing(self.engine.wait(Some(timeout))) {
             self.give_up(&error);
         }
     }
