@@ -164,6 +164,11 @@ impl Arena {
         self.memory.get()
     }
 
+    /// Whether the kernel works on a copy of what has landed.
+    pub(crate) fn is_copied(&self) -> bool {
+        self.memory().is_some_and(|memory| memory.rung == Rung::Bounce)
+    }
+
     /// Has this be its memory, unless it has one.
     pub(crate) fn choose(&self, rung: Rung, reason: String, landing: Landing) {
         let _ = self.memory.set(Memory { rung, reason, landing });

@@ -250,7 +250,10 @@ impl Device {
         let mut resident = Arc::clone(&self.backend).open_row(&options).map_err(Box::new)?;
         resident.host().copy_from(&copy, &whole(geometry));
         resident.write_workspace(0, &workspace)?;
-        copy_arena(&mut *self.resident, &mut *resident, options.arena_words())?;
+        // One that lies where its bytes land is the same memory still, and more may be landing.
+        if options.arena.as_ref().is_none_or(|arena| arena.is_copied()) {
+            copy_arena(&mut *self.resident, &mut *resident, options.arena_words())?;
+        }
         if let Some(mirror) = &mut self.mirror {
             mirror.rebind(&options);
         }

@@ -9,7 +9,9 @@
 //! So row and workspace end as if the lost drain had never begun: what was published stays
 //! published, and I/O that the host has served is not served twice. While no device is there, the
 //! mirror is the host's row, and the driver has no [`gpu`](crate::Driver::gpu) and no buffers;
-//! afterwards it has others. What passes of the user's own have made is lost, and the arena all 0.
+//! afterwards it has others. What passes of the user's own have made is lost. Of the arena, what has
+//! landed is there again, in pages that no device can lose; what handlers have written there since
+//! is kept where the GPU works on those pages, and lost where it works on a copy.
 //!
 //! While a kernel stays on, there is no such boundary: the row then becomes what it was when the
 //! kernel was started, or at the last [`checkpoint`](crate::Persistent::checkpoint), and the jobs

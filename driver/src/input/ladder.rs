@@ -47,7 +47,7 @@ pub(super) fn climb(
         let between = if reasons.is_empty() { "" } else { "; " };
         reasons = format!("{reasons}{between}{reason}");
     };
-    let is_copied = memory.rung == Rung::Bounce;
+    let is_copied = arena.is_copied();
     let (engine, rung): (Box<dyn Engine>, _) = match Uring::open(landing.clone(), depth, files) {
         Ok(_) if arena.first_rung == Rung::Threads => {
             step_down(format!("not wanted: {}", Rung::Plain));

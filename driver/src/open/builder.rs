@@ -109,14 +109,19 @@ impl DriverBuilder {
         self
     }
 
-    /// Which rung the arena's ladder begins at; the best one if not said.
+    /// Which rung the arena's ladder begins at, the best one if not said: to compare, or to do
+    /// without what a system does badly. [`Rung::Plain`] and [`Rung::Threads`] have the best memory
+    /// that there is.
     #[must_use]
     pub fn first_rung(mut self, rung: Rung) -> Self {
         self.rung = rung;
         self
     }
 
-    /// An arena, which files are read into and handlers see; one word if not said.
+    /// An arena, which files are read into and handlers see; one word if not said. It lies in memory
+    /// that the kernel's reads go straight to, where the GPU can have such memory
+    /// ([`Ingest::path`](crate::input::Ingest::path) tells); not on a discrete GPU of a driver that
+    /// is [`persistent`](Self::persistent), which sees what lands in memory of its own only.
     #[must_use]
     pub fn arena(mut self, arena: ArenaOptions) -> Self {
         self.arena = Some(arena);
