@@ -1,32 +1,32 @@
 //! A file's CRC-32, chunk by chunk, on the GPU: `cargo run --example crc32 -- FILE`.
 //!
 //! ```text
-//!   file ─ io_uring ─▶ workspace chunks ─▶ one slot a chunk ─▶ drain ─▶ observables ─▶ checked
+//!   file ─ io_uring ─▶ arena chunks ─▶ one slot a chunk ─▶ drain ─▶ observables ─▶ checked
 //! ```
 
 use slipring_core::layout::Geometry;
-use slipring_core::publisher::{Outcome, Ticket};
-use slipring_core::ring::Job;
 use slipring_core::twin::{Call, HANDLER_OK};
-use slipring_driver::input::FileReader;
-use slipring_driver::{Driver, Kernel, Readback, handler};
+use slipring_driver::input::{ChunkEnd, ChunkJob, Ingest, Source};
+use slipring_driver::{ArenaOptions, Driver, Kernel, Readback, handler};
+use std::collections::HashMap;
 use std::error::Error;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const CRC32: u32 = 0x100;
-const CHUNK_BYTES: usize = 65_536;
-const CHUNK_WORDS: usize = CHUNK_BYTES / 4;
+/// A lane takes a chunk, and a CPU's core 64 lanes: small chunks are work for many cores.
+const CHUNK_BYTES: u32 = 16_384;
+const CHUNKS: u32 = 1024;
+/// Half of the chunks are read while the GPU has the others.
+const BATCH: u32 = CHUNKS / 2;
 /// One turn a word, then at most three for the last bytes, and one each to see the end.
-const ITERATIONS: u32 = CHUNK_WORDS as u32 + 5;
-/// The most bytes of a file: what fits, beside the tables, the 128 MiB that any device binds.
-const ARENA_BYTES: u64 = 2047 * CHUNK_BYTES as u64;
+const ITERATIONS: u32 = CHUNK_BYTES / 4 + 5;
 const TABLE_WORDS: usize = 4 * 256;
-const SLOTS: u32 = 1024;
-/// Chunks that go into one dispatch.
-const BATCH: usize = 128;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -47,18 +47,12 @@ fn main() -> ExitCode {
 }
 
 /// Runs the file through the GPU and returns how many chunks went wrong.
-fn run(path: &std::path::Path) -> Result<usize, Box<dyn Error>> {
-    let mut reader = FileReader::open(path, CHUNK_BYTES)?;
-    let (bytes, chunks) = (reader.len_bytes(), reader.chunks());
-    if bytes > ARENA_BYTES {
-        let path = path.display();
-        return Err(format!("{path}: {bytes} bytes, and the arena holds {ARENA_BYTES}").into());
-    }
-
+fn run(path: &Path) -> Result<usize, Box<dyn Error>> {
     let crc32 = handler!(CRC32, "crc32", "crc32.wgsl").iterations(ITERATIONS).on_cpu(crc32_on_cpu);
     let kernel = Kernel::builder().handler(crc32).build()?;
-    let mut driver = Driver::builder(kernel, Geometry::of_slots(SLOTS, chunks as u32)?)
-        .workspace_words(TABLE_WORDS + chunks as usize * CHUNK_WORDS)
+    let mut driver = Driver::builder(kernel, Geometry::of_slots(CHUNKS, CHUNKS)?)
+        .workspace_words(TABLE_WORDS)
+        .arena(ArenaOptions { chunks: CHUNKS, chunk_bytes: CHUNK_BYTES })
         .open()?;
     let backend = driver.backend();
     if backend.backend == "twin" {
@@ -70,57 +64,87 @@ fn run(path: &std::path::Path) -> Result<usize, Box<dyn Error>> {
         }
     }
     driver.write_workspace(0, &tables())?;
+    let mut ingest = Ingest::builder(&driver).depth(BATCH).open()?;
+    println!("ingest   {}", ingest.path());
 
-    let mut failures = Vec::new();
-    let mut batch: Vec<(u64, Ticket, u32)> = Vec::with_capacity(BATCH);
-    let (start, mut checking, mut done) = (Instant::now(), Duration::ZERO, 0);
-    loop {
-        let chunk = reader.next_chunk()?;
-        let is_last = chunk.is_none();
-        if let Some(chunk) = chunk {
-            let first = TABLE_WORDS + chunk.index as usize * CHUNK_WORDS;
-            driver.write_workspace(first, chunk.words)?;
-            let args = [first as u32, chunk.bytes as u32, chunk.index as u32];
-            let ticket = driver.publish(&Job::new(CRC32, &args))?;
-            let check = Instant::now();
-            let expected = crc32fast::hash(&bytemuck::cast_slice(chunk.words)[..chunk.bytes]);
-            checking += check.elapsed();
-            batch.push((chunk.index, ticket, expected));
-        }
-        if batch.len() == BATCH || (is_last && !batch.is_empty()) {
-            driver.dispatch(&Readback::observables(0..chunks as u32))?;
-            done += batch.len();
-            for (chunk, ticket, expected) in batch.drain(..) {
-                let outcome = driver.outcome(ticket);
-                let crc = driver.row().control.observable(chunk as u32)?;
-                if outcome != Outcome::Done || crc != expected {
-                    failures.push(format!(
-                        "chunk {chunk}: {outcome:?}, CRC {crc:08x}, expected {expected:08x}"
-                    ));
-                }
-            }
-            show_progress(done, chunks as usize);
-        }
-        if is_last {
-            break;
-        }
+    let start = Instant::now();
+    ingest.add(Source::file(path), ChunkJob::new(CRC32))?;
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    if bytes == 0 {
+        return Err(format!("{} is empty: there is no chunk to run", path.display()).into());
     }
+    let chunks = bytes.div_ceil(CHUNK_BYTES.into()) as usize;
+    let mut crcs = run_chunks(&mut ingest, &mut driver, chunks)?;
+    let seconds = start.elapsed().as_secs_f64();
 
-    let seconds = (start.elapsed() - checking).as_secs_f64();
     let rate = bytes as f64 / seconds / 1e9;
-    println!("jobs     {done} of up to {CHUNK_BYTES} bytes, {bytes} bytes in all");
+    println!("jobs     {chunks} of up to {CHUNK_BYTES} bytes, {bytes} bytes in all");
     println!(
         "speed    {rate:.2} GB/s, {:.0} jobs/s (file to results, without the check)",
-        done as f64 / seconds
+        chunks as f64 / seconds
     );
-    for failure in &failures {
-        println!("FAILED   {failure}");
+    let mut failed = 0;
+    for offset in (0..bytes).step_by(CHUNK_BYTES as usize) {
+        let chunk_bytes = (bytes - offset).min(CHUNK_BYTES.into()) as usize;
+        if let Err(wrong) = check(&file, offset, chunk_bytes, crcs.remove(&offset)) {
+            println!("FAILED   chunk at byte {offset}: {wrong}");
+            failed += 1;
+        }
     }
-    match failures.len() {
+    match failed {
         0 => println!("checked  every CRC-32 equals the CPU's"),
-        failed => println!("checked  {failed} of {done} chunks are wrong"),
+        _ => println!("checked  {failed} of {chunks} chunks are wrong"),
     }
-    Ok(failures.len())
+    Ok(failed)
+}
+
+/// Of each chunk, by where it starts: its CRC-32, or why it has none.
+type Crcs = HashMap<u64, Result<u32, String>>;
+
+/// Has the GPU run what the ingest reads.
+fn run_chunks(
+    ingest: &mut Ingest,
+    driver: &mut Driver,
+    chunks: usize,
+) -> Result<Crcs, Box<dyn Error>> {
+    let mut crcs = Crcs::with_capacity(chunks);
+    while !ingest.is_idle() {
+        // A drain of a few chunks would take as long.
+        let mut published = 0;
+        while published < BATCH {
+            match ingest.wait(driver)? {
+                0 => break,
+                more => published += more,
+            }
+        }
+        driver.dispatch(&Readback::observables(0..CHUNKS))?;
+        while let Some(chunk) = ingest.next(driver) {
+            let crc = match chunk.end {
+                ChunkEnd::Done => Ok(driver.row().control.observable(chunk.chunk)?),
+                ChunkEnd::NotRead(error) => Err(error.to_string()),
+                end => Err(format!("{end:?}")),
+            };
+            crcs.insert(chunk.offset, crc);
+        }
+        show_progress(crcs.len(), chunks);
+    }
+    Ok(crcs)
+}
+
+/// Reads a chunk once more, and compares its CRC-32 with the CPU's.
+fn check(
+    file: &File,
+    offset: u64,
+    bytes: usize,
+    crc: Option<Result<u32, String>>,
+) -> Result<(), String> {
+    let crc = crc.ok_or("it never came")??;
+    let mut chunk = [0; CHUNK_BYTES as usize];
+    let chunk = &mut chunk[..bytes];
+    file.read_exact_at(chunk, offset).map_err(|error| format!("read once more: {error}"))?;
+    let expected = crc32fast::hash(chunk);
+    if crc == expected { Ok(()) } else { Err(format!("{crc:08x}, expected {expected:08x}")) }
 }
 
 fn show_progress(done: usize, of: usize) {
@@ -148,19 +172,19 @@ fn tables() -> [u32; TABLE_WORDS] {
 
 /// The twin of `crc32.wgsl`, for machines without a GPU.
 fn crc32_on_cpu(call: &Call<'_, AtomicU32>) -> u32 {
-    let (first, bytes, words) = (call.arg(0), call.arg(1), call.workspace_len());
-    if bytes as usize > CHUNK_BYTES || first > words || bytes.div_ceil(4) > words - first {
+    let (first, bytes) = (call.arg(0), call.arg(1));
+    if bytes > CHUNK_BYTES {
         return 64;
     }
     let table = |k: u32, x: u32| call.workspace_load(256 * k + (x & 0xFF));
     let mut crc = u32::MAX;
     for word in 0..bytes / 4 {
-        let x = crc ^ call.workspace_load(first + word);
+        let x = crc ^ call.arena_load(first + word);
         crc = table(3, x) ^ table(2, x >> 8) ^ table(1, x >> 16) ^ table(0, x >> 24);
     }
-    let tail = call.workspace_load(first + bytes / 4);
+    let tail = call.arena_load(first + bytes / 4);
     for byte in 0..bytes % 4 {
         crc = table(0, crc ^ tail >> (8 * byte)) ^ crc >> 8;
     }
-    if call.observe(call.arg(2), !crc) { HANDLER_OK } else { 65 }
+    if call.observe(call.arg(3), !crc) { HANDLER_OK } else { 65 }
 }

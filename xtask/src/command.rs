@@ -1,5 +1,6 @@
 //! Other programs, run from the root of the workspace.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -12,15 +13,22 @@ pub fn root() -> &'static Path {
 /// A program with its arguments, given as one line of words.
 pub fn command(line: &str) -> Command {
     let mut words = line.split_whitespace();
-    let program = match words.next() {
+    let name = match words.next() {
         // The cargo that runs us, so that all steps use one toolchain.
         Some("cargo") => std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
-        Some(program) => program.into(),
+        Some(name) => name.into(),
         None => panic!("a command line has at least a program"),
     };
-    let mut command = Command::new(program);
+    let mut command = program(&name);
+    command.args(words);
+    command
+}
+
+/// A program, by its name or path.
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
     // For a user without a desktop, Mesa's device chooser complains of a missing display.
-    command.args(words).current_dir(root()).env("NODEVICE_SELECT", "1");
+    command.current_dir(root()).env("NODEVICE_SELECT", "1");
     command
 }
 

@@ -1,13 +1,18 @@
 //! The demo: a real file through io_uring, the ring and the GPU, checked.
 
+mod check;
+
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
 
 use crate::Outcome;
-use crate::command::{command, in_callers_folder, output, root, run, run_quietly};
+use crate::command::{command, in_callers_folder, program, read, root, run_quietly};
 
-const EXAMPLE: &str = "--release --package slipring-driver --example crc32";
+pub use check::check;
 
 /// Bytes of the file that is made when none is given.
 const DEFAULT_BYTES: usize = 64 << 20;
@@ -20,64 +25,21 @@ pub fn run_demo(file: Option<&Path>) -> Outcome {
     };
     // A file that is not there need not wait for the build.
     fs::metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    run(&mut command(&format!("cargo build {EXAMPLE}")))?;
+    let mut crc32 = program(build("crc32")?);
     println!("file     {}", file.display());
-    let mut example = command(&format!("cargo run --quiet {EXAMPLE} --"));
-    run_quietly(in_callers_folder(&mut example)?.arg(file))
+    run_quietly(in_callers_folder(&mut crc32)?.arg(file))
 }
 
-/// Runs the example over files that it takes, with and without a GPU, and over those that it must
-/// refuse, and looks at what it says.
-pub fn check() -> Outcome {
-    let folder = root().join("target/demo");
-    let failed = |error| format!("{}: {error}", folder.display());
-    fs::create_dir_all(&folder).map_err(failed)?;
-    let write = |name: &str, bytes: usize| {
-        let path = folder.join(name);
-        fs::File::create(&path).and_then(|file| file.set_len(bytes as u64)).map_err(failed)?;
-        Ok::<_, String>(path)
-    };
-    let small = write("small", 65_536 * 3 + 5)?;
-    let (empty, large) = (write("empty", 0)?, write("large", 1 << 28)?);
-    let missing = folder.join("missing");
-    run(&mut command(&format!("cargo build --quiet {EXAMPLE}")))?;
-    let accepted = ["jobs     4 of", "checked  every CRC-32 equals the CPU's"];
-    if !crate::skips_gpu() {
-        expect(&small, &[], true, &accepted)?;
-    }
-    let no_vulkan = [("VK_DRIVER_FILES", "/nowhere"), ("VK_ICD_FILENAMES", "/nowhere")];
-    expect(&small, &no_vulkan, true, &[accepted[0], accepted[1], "no GPU (no Vulkan device"])?;
-    expect(&missing, &[], false, &["missing: No such file"])?;
-    expect(&empty, &[], false, &["empty is empty"])?;
-    expect(&folder, &[], false, &["is a directory"])?;
-    expect(&large, &[], false, &["268435456 bytes, and the arena holds 134152192"])?;
-    other_examples()
-}
-
-/// Runs the examples that take no file: each checks its own results.
-fn other_examples() -> Outcome {
-    let example = |name| {
-        let example =
-            format!("cargo run --quiet --release --package slipring-driver --example {name}");
-        run(&mut command(&example))
-    };
-    example("histogram")?;
-    example("rows")?;
-    // Only a GPU's kernel stays on.
-    if crate::skips_gpu() { Ok(()) } else { example("control_loop") }
-}
-
-/// Runs the example over `file`: it must succeed, or not, and say all of `texts`.
-fn expect(file: &Path, variables: &[(&str, &str)], succeeds: bool, texts: &[&str]) -> Outcome {
-    let mut example = command(&format!("cargo run --quiet {EXAMPLE} --"));
-    let output = output(example.arg(file).envs(variables.iter().copied()))?;
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    if output.status.success() != succeeds || texts.iter().any(|text| !said.contains(text)) {
-        let shown = file.display();
-        return Err(format!("{shown}: {texts:?} was expected of the demo, {said:?} came"));
-    }
-    Ok(())
+/// Builds an example, and says where it is.
+fn build(example: &str) -> Result<PathBuf, String> {
+    let line = "cargo build --release --message-format json-render-diagnostics \
+                --package slipring-driver --example";
+    let messages = read(command(line).arg(example).stderr(Stdio::inherit()))?;
+    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .find(|message| message["target"]["name"] == example && message["executable"].is_string())
+        .and_then(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| format!("cargo does not say where it has put the example {example}"))
 }
 
 /// A file of pseudo-random bytes, the same on every machine.
@@ -86,17 +48,22 @@ fn default_file() -> Result<PathBuf, String> {
     if fs::metadata(&path).is_ok_and(|file| file.len() == DEFAULT_BYTES as u64) {
         return Ok(path);
     }
-    let failed = |error| format!("{} cannot be written: {error}", path.display());
-    fs::create_dir_all(root().join("target")).map_err(failed)?;
-    let mut file = BufWriter::new(fs::File::create(&path).map_err(failed)?);
+    fs::create_dir_all(root().join("target"))
+        .and_then(|()| write_random(&path, DEFAULT_BYTES))
+        .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// Writes pseudo-random bytes.
+fn write_random(path: &Path, bytes: usize) -> std::io::Result<()> {
+    let mut file = BufWriter::new(fs::File::create(path)?);
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    for _ in 0..DEFAULT_BYTES / 8 {
+    for at in (0..bytes).step_by(8) {
         // Marsaglia's xorshift64.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        file.write_all(&state.to_le_bytes()).map_err(failed)?;
+        file.write_all(&state.to_le_bytes()[..8.min(bytes - at)])?;
     }
-    file.flush().map_err(failed)?;
-    Ok(path)
+    file.flush()
 }
