@@ -22,7 +22,7 @@ const CRC32: u32 = 0x100;
 /// A lane takes a chunk, and a CPU's core 64 lanes: small chunks are work for many cores.
 const CHUNK_BYTES: u32 = 16_384;
 const CHUNKS: u32 = 1024;
-/// Half of the chunks are read while the GPU has the others.
+/// Half of the chunks are read while the GPU has the others. A drain of fewer would take as long.
 const BATCH: u32 = CHUNKS / 2;
 /// One turn a word, then at most three for the last bytes, and one each to see the end.
 const ITERATIONS: u32 = CHUNK_BYTES / 4 + 5;
@@ -64,7 +64,7 @@ fn run(path: &Path) -> Result<usize, Box<dyn Error>> {
         }
     }
     driver.write_workspace(0, &tables())?;
-    let mut ingest = Ingest::builder(&driver).depth(BATCH).open()?;
+    let mut ingest = Ingest::builder(&driver).depth(BATCH).batch(BATCH).open()?;
     println!("ingest   {}", ingest.path());
 
     let start = Instant::now();
@@ -110,14 +110,7 @@ fn run_chunks(
 ) -> Result<Crcs, Box<dyn Error>> {
     let mut crcs = Crcs::with_capacity(chunks);
     while !ingest.is_idle() {
-        // A drain of a few chunks would take as long.
-        let mut published = 0;
-        while published < BATCH {
-            match ingest.wait(driver)? {
-                0 => break,
-                more => published += more,
-            }
-        }
+        ingest.wait(driver)?;
         driver.dispatch(&Readback::observables(0..CHUNKS))?;
         while let Some(chunk) = ingest.next(driver) {
             let crc = match chunk.end {

@@ -29,7 +29,7 @@ const CHUNK_BYTES: u32 = 32_768;
 /// At least a pattern without its first byte; a multiple of 4096 keeps O_DIRECT possible.
 const OVERLAP_BYTES: u32 = 4096;
 const CHUNKS: u32 = 512;
-/// Half of the chunks are read while the GPU has the others.
+/// Half of the chunks are read while the GPU has the others. A drain of fewer would take as long.
 const BATCH: u32 = CHUNKS / 2;
 /// One turn a word, then at most three for the last bytes, and one each to see the end.
 const ITERATIONS: u32 = CHUNK_BYTES / 4 + 5;
@@ -76,7 +76,7 @@ fn run(pattern: &[u8], paths: &[OsString]) -> Result<usize, Box<dyn Error>> {
         .arena(ArenaOptions { chunks: CHUNKS, chunk_bytes: CHUNK_BYTES })
         .open()?;
     driver.write_workspace(0, &table(pattern))?;
-    let mut ingest = Ingest::builder(&driver).depth(BATCH).open()?;
+    let mut ingest = Ingest::builder(&driver).depth(BATCH).batch(BATCH).open()?;
     println!("adapter  {} ({})", driver.backend().adapter, driver.backend().backend);
     println!("ingest   {}", ingest.path());
 
@@ -138,14 +138,7 @@ fn search(
         if ingest.is_idle() && waiting.peek().is_none() {
             return Ok(files);
         }
-        // A drain of a few chunks would take as long.
-        let mut published = 0;
-        while published < BATCH {
-            match ingest.wait(driver)? {
-                0 => break,
-                more => published += more,
-            }
-        }
+        ingest.wait(driver)?;
         driver.dispatch(&Readback::observables(0..CHUNKS))?;
         while let Some(chunk) = ingest.next(driver) {
             let file = &mut files[index_of[&chunk.source]];
