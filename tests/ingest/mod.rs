@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test target uses its part")]
 
 use slipring_core::layout::Geometry;
+use slipring_core::row::Row;
 use slipring_core::twin::{Call, HANDLER_OK};
 use slipring_driver::input::{ChunkEnd, ChunkJob, FinishedChunk, Ingest, SourceId};
 use slipring_driver::{ArenaOptions, Driver, DriverBuilder, Handler, Kernel, Readback};
@@ -100,26 +101,57 @@ pub fn sum_job() -> ChunkJob {
 /// Chunks of one source by where they start: their bytes and sums, or how else they ended.
 pub type Chunks = BTreeMap<u64, Result<(u32, [u32; 2]), FinishedChunk>>;
 
+/// Chunks of all sources.
+pub type Sources = HashMap<SourceId, Chunks>;
+
 /// Runs everything that was added, and returns every chunk that was handed back, each once.
-pub fn run(ingest: &mut Ingest, driver: &mut Driver) -> HashMap<SourceId, Chunks> {
-    let mut all: HashMap<SourceId, Chunks> = HashMap::new();
+pub fn run(ingest: &mut Ingest, driver: &mut Driver) -> Sources {
+    let mut all = Sources::new();
     while !ingest.is_idle() {
         ingest.wait(driver).unwrap();
-        driver.dispatch(&Readback::observables(0..2 * CHUNKS)).unwrap();
-        while let Some(chunk) = ingest.next(driver) {
-            let at = all.entry(chunk.source).or_default();
-            let (offset, observables) = (chunk.offset, driver.row().control);
-            let result = match chunk.end {
-                ChunkEnd::Done => {
-                    let sum = |i| observables.observable(2 * chunk.chunk + i).unwrap();
-                    Ok((chunk.bytes, [sum(0), sum(1)]))
-                }
-                _ => Err(chunk),
-            };
-            assert!(at.insert(offset, result).is_none(), "a chunk at {offset} came twice");
-        }
+        drain(ingest, driver, &mut all);
     }
     all
+}
+
+/// Runs what was published, and adds the chunks that are handed back.
+pub fn drain(ingest: &mut Ingest, driver: &mut Driver, all: &mut Sources) {
+    driver.dispatch(&Readback::observables(0..2 * CHUNKS)).unwrap();
+    while let Some(chunk) = ingest.next(driver) {
+        take(chunk, driver.row(), all);
+    }
+}
+
+/// Adds a chunk that was handed back.
+pub fn take(chunk: FinishedChunk, row: Row<'_, AtomicU32>, all: &mut Sources) {
+    let at = all.entry(chunk.source).or_default();
+    let offset = chunk.offset;
+    let result = match chunk.end {
+        ChunkEnd::Done => {
+            let sum = |i| row.control.observable(2 * chunk.chunk + i).unwrap();
+            Ok((chunk.bytes, [sum(0), sum(1)]))
+        }
+        _ => Err(chunk),
+    };
+    assert!(at.insert(offset, result).is_none(), "a chunk at {offset} came twice");
+}
+
+/// Bytes of a source that have come.
+pub fn bytes_of(chunks: Option<&Chunks>) -> usize {
+    let all = chunks.into_iter().flat_map(BTreeMap::values).flatten();
+    all.map(|(bytes, _)| *bytes as usize).sum()
+}
+
+/// Fails unless a stream's chunks follow one another, and are `bytes`.
+pub fn assert_in_order(chunks: &Chunks, bytes: &[u8]) {
+    let mut next = 0;
+    for (offset, chunk) in chunks {
+        let (len, found) = chunk.as_ref().unwrap_or_else(|chunk| panic!("{chunk:?}"));
+        assert_eq!(*offset as usize, next);
+        next += *len as usize;
+        assert_eq!(*found, sums(&bytes[*offset as usize..next]), "bytes {offset}..{next}");
+    }
+    assert_eq!(next, bytes.len());
 }
 
 /// Fails unless the chunks are those of `bytes`, all of them, each right.

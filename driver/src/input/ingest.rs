@@ -56,9 +56,9 @@ pub enum IngestError {
     /// As many sources are being read as there may be.
     #[error("{sources} sources are being read, and there is room for no more; wait for one to end")]
     Full { sources: u32 },
-    /// As many streams as there are chunks, each of which may wait in one.
-    #[error("{streams} streams wait in a chunk each, of {chunks}; some must be left for the rest")]
-    Streams { streams: u32, chunks: u32 },
+    /// More streams than may wait, each in a chunk of its own; one is left for the rest.
+    #[error("{streams} streams at once; {most} are possible, each waits in a chunk of its own")]
+    Streams { streams: u32, most: u32 },
     /// More arguments than a slot has room for.
     #[error("{args} more arguments for each chunk; a slot has room for {most}")]
     Args { args: usize, most: usize },
@@ -121,9 +121,15 @@ pub struct Ingest {
     batch: u32,
     sources: Vec<Option<Reading>>,
     next_id: u32,
-    /// Files in the order in which they were added; streams come first.
+    /// Files in the order in which they were added.
     files: VecDeque<usize>,
-    streams: Vec<usize>,
+    /// Streams, the one that waits longest first.
+    streams: VecDeque<usize>,
+    most_streams: u32,
+    /// Reads of files under way.
+    file_reads: usize,
+    /// Whether the latest chunk was begun for a stream.
+    was_stream: bool,
     chunks: Vec<Chunk>,
     /// Chunks by their state.
     free: Vec<u32>,
@@ -165,16 +171,16 @@ impl Ingest {
         }
         let free = self.sources.iter().position(Option::is_none);
         let index = free.ok_or(IngestError::Full { sources: self.sources.len() as u32 })?;
-        let (streams, chunks) = (self.streams.len() as u32, self.chunks.len() as u32);
-        if source.is_stream() && streams + 1 >= chunks.max(2) {
-            return Err(IngestError::Streams { streams: streams + 1, chunks });
+        let (streams, most) = (self.streams.len() as u32 + 1, self.most_streams);
+        if source.is_stream() && streams > most {
+            return Err(IngestError::Streams { streams, most });
         }
         let opened = source.open(self.chunk_bytes)?;
         let id = SourceId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
         let reading = Reading::new(id, opened, job, &mut *self.engine);
         match reading.is_stream() {
-            true => self.streams.push(index),
+            true => self.streams.push_back(index),
             false => self.files.push_back(index),
         }
         self.sources[index] = Some(reading);
@@ -342,6 +348,7 @@ impl Ingest {
             return;
         }
         source.ended();
+        self.file_reads -= usize::from(!source.is_stream());
         match step {
             Step::Again => {}
             Step::Done { bytes } => {
@@ -403,8 +410,7 @@ impl Ingest {
     /// Starts reads into free chunks, and says whether there was one.
     fn start_reads(&mut self) -> bool {
         let mut has_started = false;
-        while self.engine.in_flight() < self.depth
-            && let Some(&index) = self.free.last()
+        while let Some(&index) = self.free.last()
             && let Some((source, read)) = self.begin_chunk()
         {
             self.free.pop();
@@ -418,16 +424,39 @@ impl Ingest {
         has_started
     }
 
-    /// Begins a chunk: of a stream that waits for one, or else of the oldest file that has more.
+    /// Begins a chunk: of a stream that waits for one, or of the oldest file that has more; in turn,
+    /// if there are both.
     fn begin_chunk(&mut self) -> Option<(usize, read::Read)> {
-        let (sources, chunk_bytes) = (&mut self.sources, self.chunk_bytes);
-        let mut begin = |index: usize| Some((index, sources[index].as_mut()?.begin(chunk_bytes)?));
-        if let Some(begun) = self.streams.iter().find_map(|&stream| begin(stream)) {
-            return Some(begun);
+        let begun = match self.was_stream {
+            true => self.begin_file().or_else(|| self.begin_stream()),
+            false => self.begin_stream().or_else(|| self.begin_file()),
+        };
+        self.was_stream = begun.is_some_and(|(source, _)| self.streams.contains(&source));
+        begun
+    }
+
+    fn begin_stream(&mut self) -> Option<(usize, read::Read)> {
+        for place in 0..self.streams.len() {
+            let source = self.streams[place];
+            let reading = self.sources[source].as_mut().expect("it is listed until it is over");
+            if let Some(read) = reading.begin(self.chunk_bytes) {
+                self.streams.remove(place);
+                self.streams.push_back(source);
+                return Some((source, read));
+            }
         }
-        while let Some(&file) = self.files.front() {
-            if let Some(begun) = begin(file) {
-                return Some(begun);
+        None
+    }
+
+    fn begin_file(&mut self) -> Option<(usize, read::Read)> {
+        // A stream's read may take for ever, and is none of these.
+        while self.file_reads < self.depth
+            && let Some(&source) = self.files.front()
+        {
+            let reading = self.sources[source].as_mut().expect("it is listed until it is over");
+            if let Some(read) = reading.begin(self.chunk_bytes) {
+                self.file_reads += 1;
+                return Some((source, read));
             }
             self.files.pop_front();
         }

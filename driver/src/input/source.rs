@@ -49,7 +49,8 @@ impl Source {
     }
 
     /// A pipe, a socket, a serial device: whatever comes, as it comes, until its end. The name is
-    /// for messages. A stream has one read under way at a time, so that its bytes stay in order.
+    /// for messages. A stream has one read under way at a time, so that its bytes stay in order. A
+    /// read of no bytes is the end: a terminal's VMIN must be 1 or more.
     pub fn stream(name: impl Into<PathBuf>, stream: impl Into<OwnedFd>) -> Self {
         Self { name: name.into(), kind: Kind::Stream(stream.into()) }
     }

@@ -193,6 +193,8 @@ impl Drop for Uring {
                 return;
             }
         }
+        // A ring goes in the kernel's own time: until then the others of a pipe would wait.
+        let _ = self.ring.submitter().unregister_files();
     }
 }
 

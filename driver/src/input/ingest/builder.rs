@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// The most reads at once.
 const MAX_DEPTH: u32 = 4096;
+/// The most streams at once.
+const MAX_STREAMS: u32 = 4096;
 /// The most sources at once.
 const MAX_SOURCES: u32 = 65_536;
 
@@ -28,8 +30,8 @@ impl<'a> IngestBuilder<'a> {
         Self { driver, depth: None, batch: 1, sources: 64, faults: None }
     }
 
-    /// How many reads are under way at once, 1 to 4096; as many as make 8 MiB, but 4 to 64, if not
-    /// said. A disk wants some MiB in flight (`slipring-bench ingest`).
+    /// How many reads of files are under way at once, 1 to 4096; as many as make 8 MiB, but 4 to 64, if
+    /// not said. Each stream has one of its own. A disk wants some MiB in flight (`slipring-bench ingest`).
     #[must_use]
     pub fn depth(mut self, reads: u32) -> Self {
         self.depth = Some(reads);
@@ -77,8 +79,10 @@ impl<'a> IngestBuilder<'a> {
         if sources == 0 || sources > MAX_SOURCES {
             return Err(IngestError::Sources { sources, most: MAX_SOURCES });
         }
+        let most_streams = (chunks.max(2) - 1).min(MAX_STREAMS);
+        let transfers = (depth + most_streams.min(sources)).min(chunks);
         // A file may be known twice: with the page cache, and past it.
-        let (engine, path, landing) = climb(&arena, depth, 2 * sources, self.faults)?;
+        let (engine, path, landing) = climb(&arena, transfers, 2 * sources, self.faults)?;
         let listed = || VecDeque::with_capacity(chunks as usize);
         Ok(Ingest {
             engine,
@@ -91,7 +95,10 @@ impl<'a> IngestBuilder<'a> {
             sources: (0..sources).map(|_| None).collect(),
             next_id: 0,
             files: VecDeque::with_capacity(sources as usize),
-            streams: Vec::with_capacity(sources as usize),
+            streams: VecDeque::with_capacity(sources as usize),
+            most_streams,
+            file_reads: 0,
+            was_stream: false,
             chunks: (0..chunks).map(|_| Chunk::free()).collect(),
             free: (0..chunks).rev().collect(),
             landed: listed(),
