@@ -56,7 +56,7 @@ impl Uring {
             .collect();
         // SAFETY: the buffers are the landing's memory, which `self` keeps: until all its transfers
         // have ended, or for ever (`drop`), and the kernel holds its pages besides.
-        // (`dropping_waits_for_the_reads_in_flight` in tests/driver_ingest.rs)
+        // (`dropping_waits_for_the_reads_in_flight` in tests/driver_ingest_rules.rs)
         unsafe { self.ring.submitter().register_buffers(&buffers) }?;
         self.buffer_bytes = Some(each);
         Ok(())
@@ -103,7 +103,7 @@ impl Uring {
         // SAFETY: a cancellation names no memory. A transfer's is within the landing, as the
         // caller promises, which `self` keeps until it has ended, or for ever (`drop`); and
         // nobody else's until then. Its file is open, or the kernel says EBADF.
-        // (`dropping_waits_for_the_reads_in_flight` in tests/driver_ingest.rs)
+        // (`dropping_waits_for_the_reads_in_flight` in tests/driver_ingest_rules.rs)
         let pushed = unsafe { self.ring.submission().push(entry) };
         debug_assert!(pushed.is_ok(), "there is an entry for each transfer and its cancellation");
     }
