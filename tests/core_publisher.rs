@@ -101,7 +101,7 @@ fn a_level_is_walked_round_and_round_and_no_two_jobs_share_a_number() {
 }
 
 #[test]
-fn an_outcome_follows_the_job_until_its_slot_is_used_again() {
+fn an_outcome_follows_the_job_until_its_slot_is_used_twice_more() {
     let mut stage = stage(Partitions::single(1));
     let first = stage.publish(&NOTHING).unwrap();
     for in_flight in [1, 2, 4 | 3 << 8] {
@@ -111,8 +111,17 @@ fn an_outcome_follows_the_job_until_its_slot_is_used_again() {
     stage.place(0, DONE);
     assert_eq!([(); 2].map(|()| stage.outcome(first)), [Outcome::Done; 2]);
     let second = stage.publish(&NOTHING).unwrap();
-    assert_eq!(stage.outcome(first), Outcome::Unknown);
+    assert_eq!(stage.outcome(first), Outcome::Done);
     assert_eq!(stage.outcome(second), Outcome::Pending);
+    stage.place(0, FAULT_9);
+    assert_eq!(stage.next_fault().map(|fault| fault.ticket), Some(second));
+    let third = stage.publish(&NOTHING).unwrap();
+    assert_eq!(stage.outcome(first), Outcome::Unknown);
+    assert_eq!(stage.outcome(second), Outcome::Fault(9));
+    assert_eq!(stage.outcome(third), Outcome::Pending);
+    stage.place(0, DONE);
+    stage.ring().reset().unwrap();
+    assert_eq!([first, second, third].map(|job| stage.outcome(job)), [Outcome::Unknown; 3]);
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub struct Booking {
     window: Option<u32>,
     id: u32,
     was_read: bool,
+    /// The job that the slot had before, and how that ended.
+    before: Option<(Ticket, Outcome)>,
 }
 
 pub struct Run {
@@ -47,6 +49,15 @@ pub struct Run {
     pub slots: Vec<Option<Booking>>,
     pub tickets: Vec<Ticket>,
     pub published: u32,
+}
+
+/// How a job has ended whose slot has this status.
+fn ended(status: u32) -> Option<Outcome> {
+    match status & 0xFF {
+        3 => Some(Outcome::Done),
+        7 => Some(Outcome::Fault((status >> 8) as u8)),
+        _ => None,
+    }
 }
 
 impl Run {
@@ -179,7 +190,7 @@ impl Run {
         };
 
         prop_assert_eq!(answer.as_ref().err(), expected.as_ref());
-        let mut after = before;
+        let mut after = before.clone();
         if let Ok(tickets) = answer {
             prop_assert_eq!(tickets.len(), items.len());
             let first = tickets.first().copied();
@@ -196,7 +207,9 @@ impl Run {
                 prop_assert_eq!(tickets[n as usize], ticket);
                 self.published += 1;
                 let (id, window, was_read) = (self.published, *window, false);
-                let booking = Booking { ticket, tenant, window, id, was_read };
+                let last = self.slots[slot as usize].map(|job| job.ticket);
+                let before = last.zip(ended(before[16 * slot as usize]));
+                let booking = Booking { ticket, tenant, window, id, was_read, before };
                 self.slots[slot as usize] = Some(booking);
                 self.tickets.push(ticket);
             }
@@ -240,18 +253,18 @@ impl Run {
         let slot = ticket.slot as usize;
         let status = self.status(slot);
         let expected = match self.slots[slot] {
-            Some(job) if job.ticket == ticket => match status & 0xFF {
-                3 => Outcome::Done,
-                7 => Outcome::Fault((status >> 8) as u8),
-                // The ring was reset.
-                0 => Outcome::Unknown,
-                _ => Outcome::Pending,
+            // The ring was reset.
+            Some(_) if status & 0xFF == 0 => Outcome::Unknown,
+            Some(job) if job.ticket == ticket => ended(status).unwrap_or(Outcome::Pending),
+            Some(job) => match job.before {
+                Some((before, ended)) if before == ticket => ended,
+                _ => Outcome::Unknown,
             },
-            _ => Outcome::Unknown,
+            None => Outcome::Unknown,
         };
         prop_assert_eq!(self.stage.outcome(ticket), expected);
         if let (Outcome::Fault(_), Some(job)) = (expected, &mut self.slots[slot]) {
-            job.was_read = true;
+            job.was_read |= job.ticket == ticket;
         }
         Ok(())
     }

@@ -32,11 +32,14 @@ pub struct Entry {
     held_by: Option<Ticket>,
     tenant: u8,
     use_: Use,
+    /// The job before this one.
+    before: Option<(u32, Ended)>,
 }
 
 impl Entry {
     /// Nothing published yet.
-    pub const FREE: Self = Self { sequence: 0, held_by: None, tenant: 0, use_: Use::Never };
+    pub const FREE: Self =
+        Self { sequence: 0, held_by: None, tenant: 0, use_: Use::Never, before: None };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +47,26 @@ impl Entry {
 enum Use {
     /// Not published by this publisher, or reset since.
     Never,
-    Free,
+    Free(Ended),
     InFlight,
     UnreadFault(u8),
+}
+
+/// How a job has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum Ended {
+    Done,
+    Fault(u8),
+}
+
+impl From<Ended> for Outcome {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Done => Self::Done,
+            Ended::Fault(code) => Self::Fault(code),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -256,7 +276,7 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     pub fn all_done(&mut self) {
         for entry in self.ledger.as_mut() {
             if entry.use_ == Use::InFlight {
-                entry.use_ = Use::Free;
+                entry.use_ = Use::Free(Ended::Done);
             }
         }
         self.in_flight = [0; TENANTS as usize];
@@ -403,7 +423,8 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         Ok(())
     }
 
-    /// What became of a job. Reading a fault frees its slot.
+    /// What became of a job. Reading a fault frees its slot. The job before the one that a slot has
+    /// is known still.
     pub fn outcome<W: Word>(&mut self, ring: Ring<'_, W>, ticket: Ticket) -> Outcome {
         let Some(state) = ring.state(ticket.slot) else { return Outcome::Unknown };
         self.settle_as(ticket.slot, state);
@@ -411,16 +432,19 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
             Some(entry) if entry.sequence == ticket.sequence => match entry.use_ {
                 Use::InFlight => Outcome::Pending,
                 Use::UnreadFault(code) => {
-                    entry.use_ = Use::Free;
+                    entry.use_ = Use::Free(Ended::Fault(code));
                     Outcome::Fault(code)
                 }
-                Use::Free => match state {
+                Use::Free(_) => match state {
                     State::Done => Outcome::Done,
                     State::Fault(code) => Outcome::Fault(code),
                     _ => Outcome::Unknown,
                 },
                 Use::Never => Outcome::Unknown,
             },
+            Some(Entry { before: Some((sequence, ended)), .. }) if *sequence == ticket.sequence => {
+                Outcome::from(*ended)
+            }
             _ => Outcome::Unknown,
         }
     }
@@ -432,7 +456,7 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
             self.look_at(ring, slot);
             let entry = self.ledger.as_mut().get_mut(slot as usize)?;
             if let Use::UnreadFault(code) = entry.use_ {
-                entry.use_ = Use::Free;
+                entry.use_ = Use::Free(Ended::Fault(code));
                 return Some(Fault { ticket: Ticket { slot, sequence: entry.sequence }, code });
             }
         }
@@ -468,10 +492,13 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
             return;
         }
         entry.use_ = match (was, state) {
-            (Use::InFlight, State::Done) => Use::Free,
+            (Use::InFlight, State::Done) => Use::Free(Ended::Done),
             (Use::InFlight, State::Fault(code)) => Use::UnreadFault(code),
             // Only a reset of the ring does that.
-            (_, State::Empty) => Use::Never,
+            (_, State::Empty) => {
+                entry.before = None;
+                Use::Never
+            }
             _ => return,
         };
         if was == Use::InFlight
@@ -529,7 +556,7 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
     /// Whether a slot may be published, or what stands in the way.
     fn room<W: Word>(&mut self, ring: Ring<'_, W>, slot: u32) -> Room {
         if self.trusts_ledger
-            && let Some(entry @ Entry { use_: Use::Free, .. }) =
+            && let Some(entry @ Entry { use_: Use::Free(_), .. }) =
                 self.ledger.as_ref().get(slot as usize)
         {
             return if self.is_held(ring, entry.held_by) { Room::Fenced } else { Room::Free };
@@ -601,8 +628,12 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         // An adopted slot may name any tenant; beyond the table, none is counted.
         let tenant = u8::try_from(tenant).unwrap_or(u8::MAX);
         if let Some(entry) = self.ledger.as_mut().get_mut(slot as usize) {
+            let before = match entry.use_ {
+                Use::Free(ended) => Some((entry.sequence, ended)),
+                _ => None,
+            };
             // A fence that held the slot has finished, or is being adopted too.
-            *entry = Entry { sequence, tenant, use_, ..*entry };
+            *entry = Entry { sequence, tenant, use_, before, ..*entry };
         }
         if let (Use::InFlight, Some(in_flight)) =
             (use_, self.in_flight.get_mut(usize::from(tenant)))

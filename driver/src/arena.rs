@@ -2,15 +2,18 @@
 
 mod landing;
 mod pages;
+mod reader;
 mod udmabuf;
 
 pub(crate) use landing::Landing;
 pub(crate) use pages::Pages;
+pub(crate) use reader::Reader;
 pub(crate) use udmabuf::Shared;
 
 use crate::open::{MAX_WORKSPACE_WORDS, OpenError};
+use slipring_core::publisher::Ticket;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What a chunk's size is a multiple of: the page and the block that direct I/O wants.
 pub const CHUNK_STEP_BYTES: u32 = 4096;
@@ -120,6 +123,8 @@ pub(crate) struct Arena {
     /// The same as a dma-buf, once that was asked for; or why not.
     shared: OnceLock<Result<Arc<Shared>, String>>,
     memory: OnceLock<Memory>,
+    /// Chunks whose jobs the last reader has left unfinished; none while there is one.
+    left: Mutex<Option<Vec<(u32, Ticket)>>>,
 }
 
 /// The memory of an arena, chosen once for all its devices.
@@ -142,7 +147,8 @@ impl Arena {
         let pages = Pages::new(options.words() as usize);
         let pages = pages.map_err(|_| OpenError::OutOfMemory { bytes: 4 * options.words() })?;
         let (pages, shared, memory) = (Arc::new(pages), OnceLock::new(), OnceLock::new());
-        Ok(Arc::new(Self { options, first_rung, outlives_device, pages, shared, memory }))
+        let left = Mutex::new(Some(Vec::new()));
+        Ok(Arc::new(Self { options, first_rung, outlives_device, pages, shared, memory, left }))
     }
 
     pub(crate) fn options(&self) -> ArenaOptions {

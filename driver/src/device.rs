@@ -309,7 +309,10 @@ impl Device {
             }
             self.lose(&BackendError::Lost { reason: "it was replaced".to_owned() });
         }
-        if self.is_lost && self.options.storage.is_some() {
+        let arena = self.options.arena.as_ref();
+        if self.is_lost
+            && (self.options.storage.is_some() || arena.is_some_and(|arena| !arena.is_copied()))
+        {
             // The lost device may be writing to the very memory that the next one is to have.
             self.join_dropping();
         }

@@ -23,8 +23,8 @@
 //! read back whole for it; and the workspace, if kept.
 //!
 //! A device that is given up may be busy still. It is dropped on a thread of its own, while the
-//! next one opens (but a row in storage of the caller's waits for that, since both would work on
-//! it); a second one that is given up waits for it, and so does dropping the driver.
+//! next one opens (but a row in storage of the caller's, or with an arena that is not copied, waits
+//! for that, since both would work on it); a second one that is given up waits for it, and so does dropping the driver.
 //!
 //! ```
 //! use slipring_core::layout::Geometry;

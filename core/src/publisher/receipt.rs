@@ -34,8 +34,8 @@ pub enum Outcome {
     Done,
     /// Finished with this fault code.
     Fault(u8),
-    /// The slot holds a later job by now, or none of this number. (Publishers number alike: a
-    /// ticket of another one is not told from one's own.)
+    /// The slot holds a job after the next one by now, or none of this number. (Publishers number
+    /// alike: a ticket of another one is not told from one's own.)
     Unknown,
 }
 

@@ -79,9 +79,10 @@ pub(crate) trait Engine: Send {
     fn in_flight(&self) -> usize;
 }
 
-/// Whether the same call may succeed when it is made again.
+/// Whether the same call or transfer may succeed when it is made again. (What a thread has started,
+/// the kernel cancels when that thread ends.)
 pub(crate) fn is_passing(errno: i32) -> bool {
-    matches!(errno, libc::EINTR | libc::EAGAIN | libc::EBUSY)
+    matches!(errno, libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ECANCELED)
 }
 
 /// Takes a call that would succeed later for a success: what it was to do, the next one does. So it

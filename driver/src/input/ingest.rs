@@ -7,71 +7,30 @@
 
 mod builder;
 mod chunk;
+mod error;
+mod jobs;
 mod read;
 mod reading;
+mod reads;
+mod wait;
 
 pub use builder::IngestBuilder;
 pub use chunk::{ChunkEnd, ChunkJob, FinishedChunk, ReadError, SourceEnd};
+pub use error::IngestError;
 pub use reading::SourceId;
 
-use super::engine::{Ended, Engine, unless_passing};
+use super::engine::{Engine, unless_passing};
 use super::ladder::IngestPath;
 use super::publish::Publish;
-use super::source::{Source, SourceError};
-use crate::arena::{Arena, Landing};
-use crate::driver::{Driver, DriverError};
+use super::source::Source;
+use crate::arena::{Landing, Reader};
+use crate::driver::Driver;
 use chunk::{Chunk, State};
-use read::{Failure, Step};
+use read::Failure;
 use reading::Reading;
-use slipring_core::publisher::{Outcome, PublisherError};
+use slipring_core::publisher::Outcome;
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How many chunks [`Ingest::next`] looks at in one call: each costs a load from memory that the GPU
-/// may own.
-const LOOKS: usize = 16;
-
-/// Why input cannot go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the messages name the fields")]
-pub enum IngestError {
-    /// The driver was opened without [`DriverBuilder::arena`](crate::DriverBuilder::arena).
-    #[error("the driver has no ingest arena; use DriverBuilder::arena")]
-    NoArena,
-    /// Another driver than the one whose arena is read into.
-    #[error("this is not the driver that the ingest was opened for")]
-    OtherArena,
-    /// A depth of 0, or of more than the ring takes.
-    #[error("{depth} reads at once; 1 to {most} are possible")]
-    Depth { depth: u32, most: u32 },
-    /// No room for sources, or for too many.
-    #[error("room for {sources} sources; 1 to {most} are possible")]
-    Sources { sources: u32, most: u32 },
-    /// A rung that was asked for, and that the system does not have.
-    #[error("{reason}")]
-    Rung { reason: String },
-    /// As many sources are being read as there may be.
-    #[error("{sources} sources are being read, and there is room for no more; wait for one to end")]
-    Full { sources: u32 },
-    /// More streams than may wait, each in a chunk of its own; one is left for the rest.
-    #[error("{streams} streams at once; {most} are possible, each waits in a chunk of its own")]
-    Streams { streams: u32, most: u32 },
-    /// More arguments than a slot has room for.
-    #[error("{args} more arguments for each chunk; a slot has room for {most}")]
-    Args { args: usize, most: usize },
-    /// The source cannot be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The system does not take reads any more.
-    #[error("reading is not possible any more: {source}")]
-    Engine { source: io::Error },
-    /// The device did not take a chunk.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-}
 
 /// Reads sources into a driver's arena, and publishes a job for each chunk that has come.
 ///
@@ -114,7 +73,8 @@ pub enum IngestError {
 pub struct Ingest {
     engine: Box<dyn Engine>,
     path: IngestPath,
-    arena: Arc<Arena>,
+    /// Nobody else's before the engine is gone, whose reads land there.
+    reader: Reader,
     landing: Landing,
     chunk_bytes: u32,
     depth: usize,
@@ -135,7 +95,10 @@ pub struct Ingest {
     free: Vec<u32>,
     landed: VecDeque<u32>,
     running: VecDeque<u32>,
-    failed: VecDeque<u32>,
+    /// Those to be handed back.
+    over: VecDeque<u32>,
+    /// Of each ring slot, the chunk whose job it had last.
+    by_slot: Vec<u32>,
     ended: VecDeque<SourceEnd>,
     /// Sources that have ended, wrapping.
     ends: u32,
@@ -188,6 +151,12 @@ impl Ingest {
         Ok(id)
     }
 
+    /// Whether chunks land in the arena of this driver.
+    fn is_host(&self, host: &mut impl Publish) -> bool {
+        let arena = host.driver().device.options().arena.as_ref();
+        arena.is_some_and(|arena| Arc::ptr_eq(arena, &self.reader.arena))
+    }
+
     /// Whether nothing is left to be done: every source has ended, and every chunk was handed back
     /// by [`Ingest::next`].
     pub fn is_idle(&self) -> bool {
@@ -204,10 +173,10 @@ impl Ingest {
     /// [`IngestError::OtherArena`], [`IngestError::Engine`], [`IngestError::Driver`]. What has come
     /// is not lost: the next call goes on. Errors of single reads come with their chunks.
     pub fn poll(&mut self, host: &mut impl Publish) -> Result<u32, IngestError> {
-        let arena = host.driver().device.options().arena.as_ref();
-        if arena.is_none_or(|arena| !Arc::ptr_eq(arena, &self.arena)) {
+        if !self.is_host(host) {
             return Err(IngestError::OtherArena);
         }
+        self.take_back(host);
         let mut published = 0;
         loop {
             self.reap();
@@ -222,52 +191,15 @@ impl Ingest {
         }
     }
 
-    /// As [`Ingest::poll`], but waits until as many chunks were published as make a
-    /// [`batch`](IngestBuilder::batch); fewer, when the caller has to do something first: nothing is
-    /// being read, the ring is full, a source has ended, or a chunk could not be read.
-    ///
-    /// # Errors
-    /// As [`Ingest::poll`].
-    pub fn wait(&mut self, host: &mut impl Publish) -> Result<u32, IngestError> {
-        self.wait_for(host, None)
-    }
-
-    /// As [`Ingest::wait`], but not for much longer than `timeout`.
-    ///
-    /// # Errors
-    /// As [`Ingest::poll`].
-    pub fn wait_timeout(
-        &mut self,
-        host: &mut impl Publish,
-        timeout: Duration,
-    ) -> Result<u32, IngestError> {
-        self.wait_for(host, Some(timeout))
-    }
-
-    fn wait_for(
-        &mut self,
-        host: &mut impl Publish,
-        timeout: Option<Duration>,
-    ) -> Result<u32, IngestError> {
-        let (ends, start) = (self.ends, Instant::now());
-        let mut published = 0;
-        loop {
-            published += self.poll(host)?;
-            let has_news = !self.landed.is_empty() || !self.failed.is_empty() || self.ends != ends;
-            let rest = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
-            let is_late = rest.is_some_and(|rest| rest.is_zero());
-            if published >= self.batch || has_news || is_late || self.engine.in_flight() == 0 {
-                return Ok(published);
-            }
-            unless_passing(self.engine.wait(rest))
-                .map_err(|source| IngestError::Engine { source })?;
-        }
-    }
-
     /// A chunk whose job has ended, or that could not be read; its place in the arena is free from
-    /// the next [`Ingest::poll`] or [`Ingest::wait`] on. Every chunk comes once.
+    /// the next [`Ingest::poll`] or [`Ingest::wait`] on. Every chunk comes once; of another driver
+    /// than the one that was published to, none whose job has run.
     pub fn next(&mut self, host: &mut impl Publish) -> Option<FinishedChunk> {
-        let (index, end) = self.next_failed().or_else(|| self.next_run(host))?;
+        if self.over.is_empty() {
+            self.look(host);
+        }
+        let index = self.over.pop_front()?;
+        let end = self.end_of(index, host.driver());
         let chunk = &mut self.chunks[index as usize];
         chunk.state = State::Free;
         let (source, offset, bytes) = (chunk.source, chunk.read.offset, chunk.bytes);
@@ -279,11 +211,16 @@ impl Ingest {
         Some(FinishedChunk { source: id, offset, bytes, chunk: index, end })
     }
 
-    fn next_failed(&mut self) -> Option<(u32, ChunkEnd)> {
-        let index = self.failed.pop_front()?;
+    /// How a chunk that is over has ended.
+    fn end_of(&self, index: u32, driver: &Driver) -> ChunkEnd {
         let chunk = &self.chunks[index as usize];
         let reading = self.sources[chunk.source].as_ref().expect("it has a chunk outstanding");
-        let end = match chunk.state {
+        match chunk.state {
+            // The device was lost since.
+            State::Ran(ticket, _) if driver.is_uncertain(ticket) => ChunkEnd::Unknown,
+            State::Ran(_, Outcome::Done) => ChunkEnd::Done,
+            State::Ran(_, Outcome::Fault(code)) => ChunkEnd::Fault(code),
+            State::Ran(..) => ChunkEnd::Unknown,
             State::Refused(error) => ChunkEnd::Refused(error),
             State::Failed(failure) => ChunkEnd::NotRead(ReadError {
                 path: Arc::clone(&reading.path),
@@ -294,173 +231,12 @@ impl Ingest {
                 },
             }),
             _ => unreachable!("only such chunks are listed"),
-        };
-        Some((index, end))
-    }
-
-    fn next_run(&mut self, host: &mut impl Publish) -> Option<(u32, ChunkEnd)> {
-        for _ in 0..self.running.len().min(LOOKS) {
-            let index = self.running.pop_front()?;
-            let State::Running(ticket) = self.chunks[index as usize].state else {
-                unreachable!("only such chunks are listed")
-            };
-            let end = match host.outcome(ticket) {
-                Outcome::Pending => {
-                    self.running.push_back(index);
-                    continue;
-                }
-                Outcome::Done => ChunkEnd::Done,
-                Outcome::Fault(code) => ChunkEnd::Fault(code),
-                Outcome::Unknown => ChunkEnd::Unknown,
-            };
-            return Some((index, end));
         }
-        None
     }
 
     /// A source that has ended; of more than there is room for at once, the latest.
     pub fn next_end(&mut self) -> Option<SourceEnd> {
         self.ended.pop_front()
-    }
-
-    /// Takes in the reads that have ended, and says whether there was one.
-    fn reap(&mut self) -> bool {
-        let mut has_come = false;
-        while let Some(Ended { token, result }) = self.engine.next() {
-            has_come = true;
-            self.take_in(token, result);
-        }
-        has_come
-    }
-
-    fn take_in(&mut self, index: u32, result: i32) {
-        let room = self.arena.chunk(index);
-        let chunk = &mut self.chunks[index as usize];
-        let source = self.sources[chunk.source].as_mut().expect("it has a chunk outstanding");
-        let step = chunk.read.advance(result, source.is_stream());
-        chunk.touch(&room, result < 0 && !source.is_stream());
-        if chunk.read.was_refused(source) {
-            source.direct_refused();
-        }
-        if step == Step::Again {
-            let transfer = chunk.read.transfer(source, &room);
-            self.engine.start(index, transfer);
-            return;
-        }
-        source.ended();
-        self.file_reads -= usize::from(!source.is_stream());
-        match step {
-            Step::Again => {}
-            Step::Done { bytes } => {
-                source.came(bytes);
-                chunk.land(bytes, &self.landing, &room);
-                self.landed.push_back(index);
-            }
-            Step::End => {
-                source.exhaust();
-                source.handed_back();
-                chunk.state = State::Free;
-                self.free.push(index);
-                let source = chunk.source;
-                self.end_if_over(source);
-            }
-            Step::Failed(failure) => {
-                if source.is_stream() {
-                    // What comes after a gap is not the stream any more.
-                    source.exhaust();
-                }
-                chunk.bytes = 0;
-                chunk.state = State::Failed(failure);
-                self.failed.push_back(index);
-            }
-        }
-    }
-
-    /// Publishes what has landed, oldest first, as far as the ring takes it.
-    fn publish(&mut self, host: &mut impl Publish) -> Result<u32, IngestError> {
-        let mut published = 0;
-        while let Some(&index) = self.landed.front() {
-            let room = self.arena.chunk(index);
-            let chunk = &mut self.chunks[index as usize];
-            let reading = self.sources[chunk.source].as_ref().expect("it has a chunk outstanding");
-            if chunk.undelivered > 0 {
-                let end = (room.start + chunk.undelivered).div_ceil(4);
-                host.driver().device.deliver_arena(room.start / 4..end)?;
-                chunk.undelivered = 0;
-            }
-            let own = reading.own_bytes(chunk.read.offset, chunk.bytes);
-            let args = reading.job.arguments(index, &room, chunk, own, reading.id);
-            match host.publish(&reading.job.with(&args)) {
-                Ok(ticket) => {
-                    chunk.state = State::Running(ticket);
-                    self.running.push_back(index);
-                    published += 1;
-                }
-                Err(PublisherError::Full { .. } | PublisherError::Quota { .. }) => break,
-                Err(error) => {
-                    chunk.state = State::Refused(error);
-                    self.failed.push_back(index);
-                }
-            }
-            self.landed.pop_front();
-        }
-        Ok(published)
-    }
-
-    /// Starts reads into free chunks, and says whether there was one.
-    fn start_reads(&mut self) -> bool {
-        let mut has_started = false;
-        while let Some(&index) = self.free.last()
-            && let Some((source, read)) = self.begin_chunk()
-        {
-            self.free.pop();
-            let room = self.arena.chunk(index);
-            let chunk = &mut self.chunks[index as usize];
-            chunk.begin(source, read);
-            let reading = self.sources[source].as_ref().expect("it has begun a chunk");
-            self.engine.start(index, chunk.read.transfer(reading, &room));
-            has_started = true;
-        }
-        has_started
-    }
-
-    /// Begins a chunk: of a stream that waits for one, or of the oldest file that has more; in turn,
-    /// if there are both.
-    fn begin_chunk(&mut self) -> Option<(usize, read::Read)> {
-        let begun = match self.was_stream {
-            true => self.begin_file().or_else(|| self.begin_stream()),
-            false => self.begin_stream().or_else(|| self.begin_file()),
-        };
-        self.was_stream = begun.is_some_and(|(source, _)| self.streams.contains(&source));
-        begun
-    }
-
-    fn begin_stream(&mut self) -> Option<(usize, read::Read)> {
-        for place in 0..self.streams.len() {
-            let source = self.streams[place];
-            let reading = self.sources[source].as_mut().expect("it is listed until it is over");
-            if let Some(read) = reading.begin(self.chunk_bytes) {
-                self.streams.remove(place);
-                self.streams.push_back(source);
-                return Some((source, read));
-            }
-        }
-        None
-    }
-
-    fn begin_file(&mut self) -> Option<(usize, read::Read)> {
-        // A stream's read may take for ever, and is none of these.
-        while self.file_reads < self.depth
-            && let Some(&source) = self.files.front()
-        {
-            let reading = self.sources[source].as_mut().expect("it is listed until it is over");
-            if let Some(read) = reading.begin(self.chunk_bytes) {
-                self.file_reads += 1;
-                return Some((source, read));
-            }
-            self.files.pop_front();
-        }
-        None
     }
 
     /// Lets go of a source of which nothing is left.
@@ -476,6 +252,17 @@ impl Ingest {
             let path = Arc::clone(&over.path);
             self.ended.push_back(SourceEnd { source: id, path, chunks, bytes });
             over.close(&mut *self.engine);
+        }
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        // Until their jobs have ended, these chunks are not free.
+        for index in self.running.drain(..) {
+            if let State::Running(ticket) = self.chunks[index as usize].state {
+                self.reader.left.push((index, ticket));
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::driver::Driver;
 use crate::overlapped::Overlapped;
-use crate::persistent::Persistent;
+use crate::persistent::{PersistError, Persistent};
 use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
 
@@ -20,16 +20,19 @@ pub trait Publish: sealed::Owner {
 }
 
 mod sealed {
-    use super::Driver;
+    use super::{Driver, PersistError};
 
     /// Who has the driver whose arena chunks land in.
     pub trait Owner {
         fn driver(&mut self) -> &mut Driver;
+
+        /// Whether a kernel stays on, whose I/O is then served.
+        fn serve(&mut self) -> Result<bool, PersistError>;
     }
 }
 
 macro_rules! publish_through {
-    ($publisher:ty, $driver:expr) => {
+    ($publisher:ty, $driver:expr, $serve:expr) => {
         impl Publish for $publisher {
             fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
                 <$publisher>::publish(self, job)
@@ -45,10 +48,18 @@ macro_rules! publish_through {
                 let driver: fn(&mut Self) -> &mut Driver = $driver;
                 driver(self)
             }
+
+            fn serve(&mut self) -> Result<bool, PersistError> {
+                let serve: fn(&mut Self) -> Result<bool, PersistError> = $serve;
+                serve(self)
+            }
         }
     };
 }
 
-publish_through!(Driver, |driver| driver);
-publish_through!(Overlapped<'_>, |guard| guard.driver);
-publish_through!(Persistent<'_>, |guard| guard.driver);
+publish_through!(Driver, |driver| driver, |_| Ok(false));
+publish_through!(Overlapped<'_>, |guard| guard.driver, |_| Ok(false));
+publish_through!(Persistent<'_>, |guard| guard.driver, |guard| {
+    guard.serve_io();
+    guard.slices().map(|_| true)
+});

@@ -128,15 +128,17 @@ impl Shared {
                 }
                 all.extend(state.waiting.iter().map(|(_, transfer)| polled(raw(transfer.file))));
             }
-            // SAFETY: as many structures as it is told, alive for the call.
-            unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, -1) };
+            poll(&mut all, -1);
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
             for ready in all.iter().skip(1).filter(|ready| ready.revents != 0) {
                 let mut state = self.state();
                 let mut found = state.waiting.iter();
                 let found = found.position(|(_, transfer)| raw(transfer.file) == ready.fd);
-                // It may have been cancelled meanwhile.
-                let Some(index) = found else { continue };
+                // It may have been cancelled meanwhile, and another file have its number, or somebody
+                // else have taken its bytes: a read would then wait, and with it all streams.
+                let Some(index) = found.filter(|_| poll(&mut [polled(ready.fd)], 0)) else {
+                    continue;
+                };
                 let (token, transfer) = state.waiting.swap_remove(index);
                 drop(state);
                 let result = match transfer.op {
@@ -170,6 +172,13 @@ impl Shared {
             _ => -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO),
         }
     }
+}
+
+/// Waits until a file has something, for so many milliseconds; without end, if they are negative. Says
+/// whether one has.
+fn poll(files: &mut [libc::pollfd], milliseconds: i32) -> bool {
+    // SAFETY: as many structures as it is told, alive for the call.
+    unsafe { libc::poll(files.as_mut_ptr(), files.len() as libc::nfds_t, milliseconds) > 0 }
 }
 
 fn raw(file: FileRef) -> RawFd {

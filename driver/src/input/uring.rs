@@ -19,6 +19,8 @@ pub(crate) struct Uring {
     buffer_bytes: Option<usize>,
     /// Which places of the kernel's table of files are taken; none if there is no table.
     files: Vec<bool>,
+    /// Transfers that there may be at once.
+    depth: usize,
     /// The tokens of what is under way.
     tokens: Vec<u32>,
 }
@@ -34,7 +36,7 @@ impl Uring {
         let no_table = ring.submitter().register_files_sparse(files).is_err();
         let files = if no_table { Vec::new() } else { vec![false; files as usize] };
         let tokens = Vec::with_capacity(depth as usize);
-        Ok(Self { ring, landing, buffer_bytes: None, files, tokens })
+        Ok(Self { ring, landing, buffer_bytes: None, files, depth: depth as usize, tokens })
     }
 
     /// Registers the memory, in buffers of a multiple of `unit` bytes.
@@ -170,7 +172,11 @@ impl Engine for Uring {
     }
 
     fn cancel(&mut self, token: u32) {
-        if self.tokens.contains(&token) {
+        // Half of the entries are for transfers.
+        if self.ring.submission().len() >= self.depth {
+            let _ = self.ring.submit();
+        }
+        if self.tokens.contains(&token) && self.ring.submission().len() < self.depth {
             let entry = opcode::AsyncCancel::new(token.into()).build().user_data(CANCELLATION);
             self.push(&entry);
         }

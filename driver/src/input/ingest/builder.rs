@@ -2,13 +2,14 @@
 
 use super::chunk::Chunk;
 use super::{Ingest, IngestError};
+use crate::arena::Reader;
 use crate::driver::Driver;
 use crate::input::faults::Faults;
 use crate::input::ladder::climb;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The most reads at once.
+/// The most reads of files at once.
 const MAX_DEPTH: u32 = 4096;
 /// The most streams at once.
 const MAX_STREAMS: u32 = 4096;
@@ -30,8 +31,9 @@ impl<'a> IngestBuilder<'a> {
         Self { driver, depth: None, batch: 1, sources: 64, faults: None }
     }
 
-    /// How many reads of files are under way at once, 1 to 4096; as many as make 8 MiB, but 4 to 64, if
-    /// not said. Each stream has one of its own. A disk wants some MiB in flight (`slipring-bench ingest`).
+    /// How many reads of files are under way at once, 1 to 4096; as many as make 8 MiB, but 4 to 64,
+    /// if not said. A disk wants some MiB in flight (`slipring-bench ingest`). Each stream has one
+    /// besides.
     #[must_use]
     pub fn depth(mut self, reads: u32) -> Self {
         self.depth = Some(reads);
@@ -39,8 +41,8 @@ impl<'a> IngestBuilder<'a> {
     }
 
     /// How many chunks [`Ingest::wait`] waits for, 1 if not said: the first one is published when it
-    /// comes, as all are, but a drain for each may cost more than it brings. Not more than there are
-    /// chunks in the arena.
+    /// comes, as all are, but a drain for each may cost more than it brings. At least one, and not
+    /// more than there are chunks in the arena.
     #[must_use]
     pub fn batch(mut self, chunks: u32) -> Self {
         self.batch = chunks;
@@ -65,8 +67,8 @@ impl<'a> IngestBuilder<'a> {
     /// Creates everything that the ingest will ever need, but what a source needs.
     ///
     /// # Errors
-    /// [`IngestError::NoArena`], [`IngestError::Depth`], [`IngestError::Sources`], and
-    /// [`IngestError::Engine`] when nothing can be read at all.
+    /// [`IngestError::NoArena`], [`IngestError::Depth`], [`IngestError::Sources`],
+    /// [`IngestError::Taken`], and [`IngestError::Engine`] when nothing can be read at all.
     pub fn open(self) -> Result<Ingest, IngestError> {
         let arena = self.driver.device.options().arena.as_ref();
         let arena = Arc::clone(arena.ok_or(IngestError::NoArena)?);
@@ -79,19 +81,24 @@ impl<'a> IngestBuilder<'a> {
         if sources == 0 || sources > MAX_SOURCES {
             return Err(IngestError::Sources { sources, most: MAX_SOURCES });
         }
+        let reader = Reader::new(&arena).ok_or(IngestError::Taken)?;
+        let is_left = |chunk: &u32| reader.left.iter().any(|(left, _)| left == chunk);
+        let mut free = Vec::with_capacity(chunks as usize);
+        free.extend((0..chunks).rev().filter(|chunk| !is_left(chunk)));
         let most_streams = (chunks.max(2) - 1).min(MAX_STREAMS);
         let transfers = (depth + most_streams.min(sources)).min(chunks);
         // A file may be known twice: with the page cache, and past it.
         let (engine, path, landing) = climb(&arena, transfers, 2 * sources, self.faults)?;
+        let slots = self.driver.device.host().geometry().slots() as usize;
         let listed = || VecDeque::with_capacity(chunks as usize);
         Ok(Ingest {
             engine,
             path,
-            arena,
+            reader,
             landing,
             chunk_bytes,
             depth: depth as usize,
-            batch: self.batch.min(chunks),
+            batch: self.batch.clamp(1, chunks),
             sources: (0..sources).map(|_| None).collect(),
             next_id: 0,
             files: VecDeque::with_capacity(sources as usize),
@@ -100,10 +107,11 @@ impl<'a> IngestBuilder<'a> {
             file_reads: 0,
             was_stream: false,
             chunks: (0..chunks).map(|_| Chunk::free()).collect(),
-            free: (0..chunks).rev().collect(),
+            free,
             landed: listed(),
             running: listed(),
-            failed: listed(),
+            over: listed(),
+            by_slot: vec![u32::MAX; slots],
             ended: VecDeque::with_capacity(sources as usize),
             ends: 0,
         })

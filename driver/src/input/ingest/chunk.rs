@@ -3,7 +3,7 @@
 use super::SourceId;
 use super::read::{Failure, Read};
 use crate::arena::{CHUNK_STEP_BYTES, Landing};
-use slipring_core::publisher::{PublisherError, Ticket};
+use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
 use slipring_core::slot::{ARGS, Priority};
 use std::io;
@@ -25,8 +25,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkJob {
     opcode: u32,
-    tenant: u32,
-    priority: Priority,
+    pub(super) tenant: u32,
+    pub(super) priority: Priority,
     pub(super) extra: Vec<u32>,
 }
 
@@ -101,6 +101,8 @@ pub(super) enum State {
     /// Waits for room in the ring.
     Landed,
     Running(Ticket),
+    /// These are to be handed back.
+    Ran(Ticket, Outcome),
     Failed(Failure),
     Refused(PublisherError),
 }
@@ -158,8 +160,9 @@ pub enum ChunkEnd {
     Refused(PublisherError),
     /// It could not be read. The other chunks still come, of a file.
     NotRead(ReadError),
-    /// Its slot was published over, by another publisher or after a lost device's checkpoint:
-    /// nothing is known of its job.
+    /// Nothing is known of its job: its slot had two jobs of others since, or was taken from it (by a
+    /// reset, by another publisher, or because it was published after the last
+    /// checkpoint before the device was lost while a kernel stayed on).
     Unknown,
 }
 

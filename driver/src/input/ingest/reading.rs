@@ -28,6 +28,7 @@ pub(super) struct Reading {
     next: u64,
     /// Whether no chunk comes any more.
     is_exhausted: bool,
+    is_cancelled: bool,
     /// Reads under way.
     reads: u32,
     /// Chunks that were begun and not handed back.
@@ -62,6 +63,7 @@ impl Reading {
             is_direct_refused: false,
             next: 0,
             is_exhausted,
+            is_cancelled: false,
             reads: 0,
             outstanding: 0,
             chunks: 0,
@@ -133,6 +135,15 @@ impl Reading {
     /// Ends it: no chunk comes any more.
     pub(super) fn exhaust(&mut self) {
         self.is_exhausted = true;
+    }
+
+    /// Ends it, and has what is being read be given up.
+    pub(super) fn cancel(&mut self) {
+        (self.is_exhausted, self.is_cancelled) = (true, true);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.is_cancelled
     }
 
     /// Whether it is over: all chunks were handed back.
