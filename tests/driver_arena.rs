@@ -8,6 +8,7 @@ use slipring_core::publisher::Outcome;
 use slipring_core::ring::Job;
 use slipring_core::twin::{Call, HANDLER_OK};
 use slipring_driver::open::{MAX_WORKSPACE_WORDS, OpenError};
+use slipring_driver::recovery::{Losses, Recovery, Stage};
 use slipring_driver::storage::{Pages, words_for};
 use slipring_driver::{
     ArenaOptions, BackendChoice, Driver, DriverBuilder, DriverError, Handler, Kernel, Readback,
@@ -210,4 +211,19 @@ fn an_arena_says_what_is_wrong_with_its_size() {
         error,
         "arena chunks of 6144 bytes; a multiple of 4096 up to 1073741824 is possible"
     );
+}
+
+#[test]
+fn what_the_host_has_written_outlives_a_device() {
+    let losses = Losses::default();
+    let recovering = builder().arena(ARENA).recovery(Recovery::default()).losses(losses.clone());
+    on_gpu(recovering, |driver| {
+        driver.write_arena(5, &[7, 8]).unwrap();
+        // Before it has run: what the job writes there would be there the second time.
+        losses.lose_at(Stage::Start);
+        let ticket = driver.publish(&Job::new(COPY, &[2, 5, 0])).unwrap();
+        let drained = driver.dispatch(&Readback::all()).unwrap();
+        assert_eq!((drained.recovered, driver.outcome(ticket)), (1, Outcome::Done));
+        assert_eq!(driver.row().control.observable(0), Ok(15));
+    });
 }

@@ -170,3 +170,18 @@ fn each_row_has_input_of_its_own() {
         assert!(matches!(error, IngestError::OtherArena), "{error}");
     });
 }
+
+#[test]
+fn what_an_ingest_has_left_is_zero_behind_the_bytes_of_the_next() {
+    everywhere(summing(64), |driver| {
+        let backend = driver.backend().backend;
+        let full = TempFile::new(&format!("full-{backend}"), &vec![0xFF; 8 * 4096]);
+        let short = TempFile::new(&format!("short-{backend}"), &[0xFF; 5]);
+        for file in [&full, &short] {
+            let mut ingest = Ingest::builder(driver).open().unwrap();
+            let id = ingest.add(Source::file(&file.0), sum_job()).unwrap();
+            let bytes = std::fs::read(&file.0).unwrap();
+            assert_whole(&run(&mut ingest, driver)[&id], &bytes, 0);
+        }
+    });
+}

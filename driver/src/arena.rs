@@ -63,7 +63,8 @@ impl ArenaOptions {
             return Err(OpenError::ArenaChunks { chunks });
         }
         let words = self.words();
-        if words > MAX_WORKSPACE_WORDS as u64 {
+        // What an address can reach is fewer on 32-bit machines.
+        if words > (MAX_WORKSPACE_WORDS as u64).min(isize::MAX as u64 / 8) {
             return Err(OpenError::Arena { words });
         }
         Ok(())
@@ -175,14 +176,14 @@ impl Arena {
         self.memory().is_some_and(|memory| memory.rung == Rung::Bounce)
     }
 
-    /// Has this be its memory, unless it has one.
-    pub(crate) fn choose(&self, rung: Rung, reason: String, landing: Landing) {
-        let _ = self.memory.set(Memory { rung, reason, landing });
+    /// Has this be its memory, unless it has one: once the device is there to stay.
+    pub(crate) fn choose(&self, memory: Memory) {
+        let _ = self.memory.set(memory);
     }
 
-    /// Has its pages be its memory, unless it has one.
-    pub(crate) fn choose_pages(&self, rung: Rung, reason: String) {
-        self.choose(rung, reason, Landing::Pages(Arc::clone(&self.pages)));
+    /// Its pages, as its memory.
+    pub(crate) fn in_pages(&self, rung: Rung, reason: String) -> Memory {
+        Memory { rung, reason, landing: Landing::Pages(Arc::clone(&self.pages)) }
     }
 
     /// The bytes of a chunk.

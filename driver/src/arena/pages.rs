@@ -10,6 +10,9 @@ use std::sync::atomic::AtomicU32;
 /// (three times the speed of O_DIRECT on a virtual disk: `slipring-bench ingest`).
 const ALIGNMENT_BYTES: usize = 2 << 20;
 
+/// What pages are a multiple of: the largest page of an Arm.
+const LARGEST_PAGE_BYTES: usize = 64 << 10;
+
 /// Whole pages, all zero. The system gives memory to those that are used.
 #[derive(Debug)]
 pub(crate) struct Pages {
@@ -25,7 +28,7 @@ impl Pages {
     /// # Errors
     /// Those of mmap.
     pub(crate) fn new(words: usize) -> io::Result<Self> {
-        let bytes = (4 * words).next_multiple_of(crate::storage::ALIGNMENT_BYTES);
+        let bytes = (4 * words).next_multiple_of(LARGEST_PAGE_BYTES);
         let mapping = MmapMut::map_anon(bytes + ALIGNMENT_BYTES)?;
         // Where there are no huge pages, small ones do.
         let _ = mapping.advise(Advice::HugePage);
@@ -38,7 +41,7 @@ impl Pages {
     /// # Errors
     /// Those of ftruncate and mmap.
     pub(super) fn of_memfd(memfd: &OwnedFd, words: usize) -> io::Result<Self> {
-        let bytes = (4 * words).next_multiple_of(crate::storage::ALIGNMENT_BYTES);
+        let bytes = (4 * words).next_multiple_of(LARGEST_PAGE_BYTES);
         rustix::fs::ftruncate(memfd, bytes as u64)?;
         let mapping = MmapOptions::new().len(bytes).map_raw(memfd)?;
         Ok(Self { mapping, first_byte: 0, words: bytes / 4 })

@@ -22,7 +22,6 @@ struct Create {
 const CREATE_CLOEXEC: u32 = 1;
 
 /// What DMA_BUF_IOCTL_SYNC takes (linux/dma-buf.h): the CPU begins or ends its work.
-const SYNC_READ: u64 = 1;
 const SYNC_WRITE: u64 = 2;
 const SYNC_END: u64 = 4;
 
@@ -53,7 +52,10 @@ impl Shared {
         let (memfd, pages) = sealed_pages(words).map_err(failed("its pages"))?;
         let size = 4 * pages.words().len() as u64;
         let dma_buf = create(opened.as_fd(), memfd.as_fd(), size);
-        Ok(Self { pages, dma_buf: dma_buf.map_err(failed("UDMABUF_CREATE"))? })
+        let what = format!("UDMABUF_CREATE of {size} bytes");
+        let shared = Self { pages, dma_buf: dma_buf.map_err(failed(&what))? };
+        shared.give().map_err(failed("DMA_BUF_IOCTL_SYNC"))?;
+        Ok(shared)
     }
 
     pub(crate) fn pages(&self) -> &Pages {
@@ -64,14 +66,12 @@ impl Shared {
         self.dma_buf.as_fd()
     }
 
-    /// Has the GPU see what the CPU has written: its caches may not.
+    /// Has the GPU see what the CPU has written: its caches may not. All of it, however much was
+    /// written: the kernel knows no ranges.
     pub(crate) fn give(&self) -> io::Result<()> {
+        // The kernel wants a beginning before an end.
+        self.sync(SYNC_WRITE)?;
         self.sync(SYNC_END | SYNC_WRITE)
-    }
-
-    /// Has the CPU see what the GPU has written.
-    pub(crate) fn take(&self) -> io::Result<()> {
-        self.sync(SYNC_READ)
     }
 
     fn sync(&self, flags: u64) -> io::Result<()> {
@@ -139,7 +139,7 @@ mod tests {
         let missing = Shared::by(Path::new("/dev/no-udmabuf"), 1024).unwrap_err();
         assert_eq!(missing, "/dev/no-udmabuf: open: No such file or directory (os error 2)");
         let other = Shared::by(Path::new("/dev/null"), 1024).unwrap_err();
-        assert!(other.starts_with("/dev/null: UDMABUF_CREATE: "), "{other}");
+        assert!(other.starts_with("/dev/null: UDMABUF_CREATE of "), "{other}");
     }
 
     /// Only where the kernel has the device, which no machine of ours does: it is skipped there.
@@ -149,7 +149,6 @@ mod tests {
             Ok(shared) => {
                 shared.pages().words()[0].store(7, Ordering::Relaxed);
                 shared.give().unwrap();
-                shared.take().unwrap();
                 assert_eq!(shared.pages().words()[0].load(Ordering::Relaxed), 7);
             }
             Err(reason) => println!("skipped: {reason}"),

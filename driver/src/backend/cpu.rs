@@ -47,7 +47,7 @@ impl Backend for Cpu {
     fn open_row(self: Arc<Self>, options: &RowOptions) -> Result<Box<dyn Resident>, OpenError> {
         let geometry = options.geometry;
         if let Some(arena) = &options.arena {
-            arena.choose_pages(Rung::Pages, String::new());
+            arena.choose(arena.in_pages(Rung::Pages, String::new()));
         }
         let adapter = "the kernel's twin on the CPU".to_owned();
         let reason = self.reason.clone();

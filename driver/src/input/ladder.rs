@@ -84,17 +84,23 @@ fn refusal(error: &io::Error, landing: &Landing) -> String {
     let bytes = landing.len_bytes();
     match (error.raw_os_error(), getrlimit(Resource::Memlock).current) {
         (Some(libc::ENOMEM), Some(limit)) => {
-            format!("{bytes} bytes were not registered, RLIMIT_MEMLOCK allows {limit} (ulimit -l)")
+            format!(
+                "{bytes} bytes were not registered, RLIMIT_MEMLOCK allows {limit} in all (ulimit -l)"
+            )
         }
         _ => format!("{bytes} bytes were not registered: {error}"),
     }
 }
 
-/// Whether the kernel registers a page of this memory. Where there is no io_uring, it need not.
+/// Whether the kernel registers a page of this memory. Where there is no io_uring, it need not; that
+/// no more may be locked says nothing of the memory.
 pub(crate) fn can_register(words: &[AtomicU32]) -> io::Result<()> {
     let Ok(ring) = IoUring::new(1) else { return Ok(()) };
     let iov_len = size_of_val(words).min(4096);
     let page = libc::iovec { iov_base: words.as_ptr().cast_mut().cast(), iov_len };
     // SAFETY: nothing is read into the page, and the ring is gone before the borrow ends.
-    unsafe { ring.submitter().register_buffers(&[page]) }
+    match unsafe { ring.submitter().register_buffers(&[page]) } {
+        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Ok(()),
+        registered => registered,
+    }
 }

@@ -5,7 +5,7 @@ use rustix::io::ReadWriteFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -164,6 +164,8 @@ fn open_file(
     let direct = wants_direct
         .then(|| open_direct(path, &file))
         .flatten()
+        // Another one may have been put in its place.
+        .filter(|direct| is_same(&direct.file, &file))
         .filter(|direct| [step, chunk_bytes].iter().all(|bytes| bytes % direct.block_bytes == 0));
     let range = Some(FileRange { step, len_bytes });
     Ok(Ok(Opened { path: Arc::clone(path), file, direct, range }))
@@ -187,6 +189,11 @@ fn open_direct(path: &Path, file: &File) -> Option<Direct> {
         .ok()
         .filter(|_| block_bytes > 0)?;
     Some(Direct { file, block_bytes })
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|data| (data.dev(), data.ino())).ok();
+    identity(one).is_some() && identity(one) == identity(other)
 }
 
 /// Whether a file seems to be in the page cache, by looking at its ends and its middle.

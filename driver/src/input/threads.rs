@@ -154,16 +154,16 @@ impl Shared {
     fn move_bytes(&self, transfer: &Transfer) -> i32 {
         let (fd, bytes) = (raw(transfer.file), transfer.bytes);
         let memory = self.landing.pointer(transfer.at).cast();
-        let offset = transfer.offset.map(|offset| offset as libc::off_t);
+        let offset = transfer.offset.map(|offset| offset as libc::off64_t);
         // SAFETY: the range is within the landing, as the caller of `start` promises, which `self`
         // keeps, and nobody else's until the transfer has ended. The kernel writes to it as to any
         // memory that others see as atomics.
         // (`every_rung_delivers_every_byte` in tests/driver_ingest.rs)
         let moved = unsafe {
             match (transfer.op, offset) {
-                (Op::Write, Some(offset)) => libc::pwrite(fd, memory, bytes, offset),
+                (Op::Write, Some(offset)) => libc::pwrite64(fd, memory, bytes, offset),
                 (Op::Write, None) => libc::write(fd, memory, bytes),
-                (_, Some(offset)) => libc::pread(fd, memory, bytes, offset),
+                (_, Some(offset)) => libc::pread64(fd, memory, bytes, offset),
                 (_, None) => libc::read(fd, memory, bytes),
             }
         };

@@ -33,6 +33,10 @@ impl Uring {
     pub(crate) fn open(landing: Landing, depth: u32, files: u32) -> io::Result<Self> {
         // Each transfer may be cancelled once.
         let ring = IoUring::builder().setup_clamp().build(2 * depth)?;
+        // READ, and streams, came with this.
+        if !ring.params().is_feature_rw_cur_pos() {
+            return Err(io::Error::other("it is older than Linux 5.6"));
+        }
         let no_table = ring.submitter().register_files_sparse(files).is_err();
         let files = if no_table { Vec::new() } else { vec![false; files as usize] };
         let tokens = Vec::with_capacity(depth as usize);

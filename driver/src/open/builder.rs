@@ -111,7 +111,7 @@ impl DriverBuilder {
 
     /// Which rung the arena's ladder begins at, the best one if not said: to compare, or to do
     /// without what a system does badly. [`Rung::Plain`] and [`Rung::Threads`] have the best memory
-    /// that there is.
+    /// that there is. The twin works on the pages that bytes land in, always.
     #[must_use]
     pub fn first_rung(mut self, rung: Rung) -> Self {
         self.rung = rung;

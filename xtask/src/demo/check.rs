@@ -25,6 +25,7 @@ pub fn check() -> Outcome {
     grep(&folder, failed)?;
     let example = |name| run(&mut program(build(name)?));
     example("histogram")?;
+    example("index_walk")?;
     example("rows")?;
     // Only a GPU's kernel stays on.
     if crate::skips_gpu() { Ok(()) } else { example("control_loop") }

@@ -3,13 +3,13 @@
 use super::Mapped;
 use crate::arena::{Arena, Landing, Memory, Pages, Rung, Shared};
 use crate::backend::BackendError;
-use crate::host_row::store_words;
+use crate::host_row::{load_words, store_words};
 use crate::input::can_register;
 use crate::storage::HostMemory;
 use crate::vulkan::{Allocation, Placement, Usage};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 /// An arena's buffer, and where its bytes land.
 #[derive(Clone)]
@@ -29,21 +29,24 @@ enum Between {
 }
 
 impl MappedArena {
-    /// The arena of a row; one word, if it has none.
-    pub(super) fn open(mapped: &Mapped, arena: Option<&Arena>) -> Result<Self, BackendError> {
-        let Some(arena) = arena else {
-            let buffer = Allocation::new(&mapped.device, 1, Usage::Storage, Placement::HostReads)?;
-            return Ok(Self { buffer, between: Between::Nothing });
+    /// The one word of a row that has no arena.
+    pub(super) fn none(mapped: &Mapped) -> Result<Self, BackendError> {
+        let buffer = Allocation::new(&mapped.device, 1, Usage::Storage, Placement::HostReads)?;
+        Ok(Self { buffer, between: Between::Nothing })
+    }
+
+    /// The arena of a row, and the memory that it is to have from then on.
+    pub(super) fn open(mapped: &Mapped, arena: &Arena) -> Result<(Self, Memory), BackendError> {
+        let (buffer, memory) = match arena.memory() {
+            Some(memory) => (open_again(mapped, arena, memory)?, memory.clone()),
+            None => open(mapped, arena)?,
         };
-        let buffer = open(mapped, arena)?;
-        let between = match arena.memory() {
-            Some(Memory { landing: Landing::Shared(shared), .. }) => {
-                Between::Caches(Arc::clone(shared))
-            }
-            Some(Memory { rung: Rung::Bounce, .. }) => Between::Copy(Arc::clone(arena.pages())),
+        let between = match &memory {
+            Memory { landing: Landing::Shared(shared), .. } => Between::Caches(Arc::clone(shared)),
+            Memory { rung: Rung::Bounce, .. } => Between::Copy(Arc::clone(arena.pages())),
             _ => Between::Nothing,
         };
-        Ok(Self { buffer, between })
+        Ok((Self { buffer, between }, memory))
     }
 
     /// Has the GPU see words that have landed.
@@ -52,6 +55,9 @@ impl MappedArena {
             Between::Nothing => Ok(()),
             Between::Copy(pages) => {
                 copy(pages.words(), self.words(), words);
+                // The GPU's own memory is write-combined: what tells the kernel of the words must
+                // not get there before them.
+                fence(Ordering::SeqCst);
                 Ok(())
             }
             Between::Caches(shared) => shared.give().map_err(not_synchronized),
@@ -66,12 +72,36 @@ impl MappedArena {
                 copy(self.words(), pages.words(), words);
                 Ok(())
             }
-            Between::Caches(shared) => shared.take().map_err(not_synchronized),
+            // To have the CPU's caches forget them, they would forget what is landing meanwhile.
+            Between::Caches(_) => Err(BackendError::Refused {
+                message: "the arena is a dma-buf, which is for input only".to_owned(),
+            }),
         }
     }
 
+    /// Writes words from word `first` on; those of the pages too, which outlive the device.
+    pub(super) fn write(&self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        if let Between::Copy(pages) = &self.between {
+            store_words(pages.words(), first, words.iter().copied());
+        }
+        store_words(self.words(), first, words.iter().copied());
+        match &self.between {
+            Between::Caches(_) => self.deliver(first..first + words.len()),
+            Between::Nothing | Between::Copy(_) => Ok(()),
+        }
+    }
+
+    /// Reads words from word `first` on.
+    pub(super) fn read(&self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
+        if let Between::Caches(_) = self.between {
+            self.fetch(first..first + words.len())?;
+        }
+        load_words(self.words(), first, words);
+        Ok(())
+    }
+
     /// Its words.
-    pub(super) fn words(&self) -> &[AtomicU32] {
+    fn words(&self) -> &[AtomicU32] {
         self.buffer.mapped().unwrap_or(&[])
     }
 }
@@ -85,21 +115,20 @@ fn not_synchronized(error: std::io::Error) -> BackendError {
     BackendError::Refused { message: format!("the dma-buf was not synchronized: {error}") }
 }
 
-/// The buffer of an arena, in the memory that it was given first; if it has none yet, of the first
-/// rung of its ladder that there is.
-fn open(mapped: &Mapped, arena: &Arena) -> Result<Allocation, BackendError> {
-    if let Some(memory) = arena.memory() {
-        return match (&memory.landing, memory.rung) {
-            (Landing::Mapped(allocation), _) => Ok(allocation.clone()),
-            (Landing::Shared(shared), _) => {
-                import(mapped, arena, HostMemory::Shared(shared.clone()))
-            }
-            (Landing::Pages(pages), Rung::Pages) => {
-                import(mapped, arena, HostMemory::Pages(pages.clone()))
-            }
-            _ => allocate(mapped, arena, apart(mapped)),
-        };
+/// The buffer of an arena in the memory that it has.
+fn open_again(mapped: &Mapped, arena: &Arena, memory: &Memory) -> Result<Allocation, BackendError> {
+    match (&memory.landing, memory.rung) {
+        (Landing::Mapped(allocation), _) => Ok(allocation.clone()),
+        (Landing::Shared(shared), _) => import(mapped, arena, HostMemory::Shared(shared.clone())),
+        (Landing::Pages(pages), Rung::Pages) => {
+            import(mapped, arena, HostMemory::Pages(pages.clone()))
+        }
+        _ => allocate(mapped, arena, apart(mapped)),
     }
+}
+
+/// The buffer of an arena on the first rung of its ladder that there is.
+fn open(mapped: &Mapped, arena: &Arena) -> Result<(Allocation, Memory), BackendError> {
     let mut reasons = Vec::new();
     if mapped.slice.is_some() && !mapped.device.is_unified() {
         let reason = "a kernel that stays on sees what lands only in the GPU's own memory";
@@ -113,16 +142,15 @@ fn open(mapped: &Mapped, arena: &Arena) -> Result<Allocation, BackendError> {
             };
             match tried {
                 Ok((buffer, landing)) => {
-                    arena.choose(rung, reasons.join("; "), landing);
-                    return Ok(buffer);
+                    let reason = reasons.join("; ");
+                    return Ok((buffer, Memory { rung, reason, landing }));
                 }
                 Err(reason) => reasons.push(reason),
             }
         }
     }
     let buffer = allocate(mapped, arena, apart(mapped))?;
-    arena.choose_pages(Rung::Bounce, reasons.join("; "));
-    Ok(buffer)
+    Ok((buffer, arena.in_pages(Rung::Bounce, reasons.join("; "))))
 }
 
 type TryRung = fn(&Mapped, &Arena) -> Result<(Allocation, Landing), String>;

@@ -11,7 +11,7 @@ use crate::backend::{
     Submission, WARM_UP_TIMEOUT,
 };
 use crate::gpu::{Gpu, Needs};
-use crate::host_row::{HostRow, load_words, store_words};
+use crate::host_row::{HostRow, load_words};
 use crate::kernel::StayLimits;
 use crate::open::OpenError;
 use crate::persistent::{PersistError, Slices};
@@ -87,7 +87,13 @@ impl Row {
         };
         let workspace_words = options.workspace_words;
         let workspace = Allocation::new(device, workspace_words, Usage::Storage, Placement::Gpu)?;
-        let arena = MappedArena::open(&mapped, options.arena.as_deref())?;
+        let (arena, memory) = match &options.arena {
+            Some(arena) => {
+                let (opened, memory) = MappedArena::open(&mapped, arena)?;
+                (opened, Some((arena, memory)))
+            }
+            None => (MappedArena::none(&mapped)?, None),
+        };
         let flight = |_| -> Result<_, OpenError> {
             let slots = geometry.slots();
             let plan = Plan::new(&mapped.kernel, slots, ends_loops, mapped.order)?;
@@ -141,6 +147,10 @@ impl Row {
             mapped,
         };
         row.warm_up()?;
+        // Not before: the next backend may have to open it.
+        if let Some((arena, memory)) = memory {
+            arena.choose(memory);
+        }
         Ok(row)
     }
 
@@ -281,15 +291,13 @@ impl Resident for Row {
     fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
         self.mapped.gpu.check()?;
         self.mapped.gpu.wait_for_users(self.timeout)?;
-        store_words(self.arena.words(), first, words.iter().copied());
-        Ok(())
+        self.arena.write(first, words)
     }
 
     fn read_arena(&mut self, first: usize, words: &mut [u32]) -> Result<(), BackendError> {
         self.mapped.gpu.check()?;
         self.mapped.gpu.wait_for_users(self.timeout)?;
-        load_words(self.arena.words(), first, words);
-        Ok(())
+        self.arena.read(first, words)
     }
 
     fn gpu(&self) -> Option<&Gpu> {

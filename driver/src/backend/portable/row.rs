@@ -83,7 +83,7 @@ impl Row {
         let arena = options.arena.clone();
         if let Some(arena) = &arena {
             let reason = format!("the backend is {}, whose memory is wgpu's", info.backend);
-            arena.choose_pages(Rung::Bounce, reason);
+            arena.choose(arena.in_pages(Rung::Bounce, reason));
         }
         let chunk_words = arena.as_ref().map_or(0, |arena| arena.options().chunk_bytes / 4);
         let chunk = vec![0; chunk_words as usize];
@@ -180,6 +180,10 @@ impl Resident for Row {
     }
 
     fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
+        if let Some(arena) = &self.arena {
+            // It outlives the device there.
+            store_words(arena.pages().words(), first, words.iter().copied());
+        }
         self.write(ARENA, first, words)
     }
 

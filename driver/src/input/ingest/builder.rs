@@ -106,7 +106,7 @@ impl<'a> IngestBuilder<'a> {
             most_streams,
             file_reads: 0,
             was_stream: false,
-            chunks: (0..chunks).map(|_| Chunk::free()).collect(),
+            chunks: (0..chunks).map(|_| Chunk::free(chunk_bytes as usize)).collect(),
             free,
             landed: listed(),
             running: listed(),

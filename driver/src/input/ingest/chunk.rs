@@ -2,7 +2,9 @@
 
 use super::SourceId;
 use super::read::{Failure, Read};
-use crate::arena::{CHUNK_STEP_BYTES, Landing};
+use super::reading::Reading;
+use crate::arena::Landing;
+use crate::input::engine::Transfer;
 use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
 use slipring_core::slot::{ARGS, Priority};
@@ -88,6 +90,8 @@ pub(super) struct Chunk {
     pub(super) source: usize,
     pub(super) read: Read,
     pub(super) bytes: u32,
+    /// Where the latest transfer ends.
+    asked: usize,
     /// Bytes from its start on behind which all are 0 where they land.
     touched: usize,
     /// Bytes that the device has to get, where it is copied; none if it has them.
@@ -108,20 +112,27 @@ pub(super) enum State {
 }
 
 impl Chunk {
-    pub(super) fn free() -> Self {
+    /// A chunk of so many bytes, which another ingest may have left there.
+    pub(super) fn free(touched: usize) -> Self {
         let read = Read::new(0, 0, false);
-        Self { state: State::Free, source: 0, read, bytes: 0, touched: 0, undelivered: 0 }
+        Self { state: State::Free, source: 0, read, bytes: 0, asked: 0, touched, undelivered: 0 }
     }
 
     pub(super) fn begin(&mut self, source: usize, read: Read) {
         (self.state, self.source, self.read, self.bytes) = (State::Reading, source, read, 0);
     }
 
-    /// Notes that bytes may have landed: whole blocks of a direct read, or anything of a file's that
-    /// has failed.
-    pub(super) fn touch(&mut self, room: &Range<usize>, has_failed: bool) {
-        let end = (self.read.filled() as usize).next_multiple_of(CHUNK_STEP_BYTES as usize);
-        let end = if has_failed { room.len() } else { end.min(room.len()) };
+    /// What is to be read next.
+    pub(super) fn transfer(&mut self, source: &Reading, room: &Range<usize>) -> Transfer {
+        let transfer = self.read.transfer(source, room);
+        self.asked = transfer.at + transfer.bytes - room.start;
+        transfer
+    }
+
+    /// Notes that bytes may have landed: of a stream those that have come; of a file all that were
+    /// asked for, whatever it says.
+    pub(super) fn touch(&mut self, is_stream: bool) {
+        let end = if is_stream { self.read.filled() as usize } else { self.asked };
         self.touched = self.touched.max(end);
     }
 

@@ -45,7 +45,7 @@ impl Ingest {
         let chunk = &mut self.chunks[index as usize];
         let source = self.sources[chunk.source].as_mut().expect("it has a chunk outstanding");
         let mut step = chunk.read.advance(result, source.is_stream());
-        chunk.touch(&room, result < 0 && !source.is_stream());
+        chunk.touch(source.is_stream());
         if chunk.read.was_refused(source) {
             source.direct_refused();
         }
@@ -53,7 +53,7 @@ impl Ingest {
             step = Step::End;
         }
         if step == Step::Again {
-            let transfer = chunk.read.transfer(source, &room);
+            let transfer = chunk.transfer(source, &room);
             self.engine.start(index, transfer);
             return;
         }
@@ -97,7 +97,7 @@ impl Ingest {
             let chunk = &mut self.chunks[index as usize];
             chunk.begin(source, read);
             let reading = self.sources[source].as_ref().expect("it has begun a chunk");
-            self.engine.start(index, chunk.read.transfer(reading, &room));
+            self.engine.start(index, chunk.transfer(reading, &room));
             has_started = true;
         }
         has_started
