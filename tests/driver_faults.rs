@@ -1,10 +1,14 @@
 //! What goes wrong between the driver and the system, at every completion of a run: each chunk is
 //! right, or named.
 
+mod gpu;
 mod ingest;
 
-use ingest::{CHUNK_BYTES, TempFile, pattern, run, sum_job, summing, sums_of_every};
-use slipring_driver::input::{Caching, ChunkEnd, Fault, Faults, Ingest, Source};
+use ingest::{
+    CHUNK_BYTES, Sources, TempFile, assert_whole, drain, pattern, run, sum_job, summing,
+    sums_of_every,
+};
+use slipring_driver::input::{Caching, ChunkEnd, Fault, Faults, Ingest, IngestError, Source};
 use slipring_driver::{BackendChoice, Driver, DriverBuilder, Rung};
 use std::path::Path;
 
@@ -137,6 +141,36 @@ fn a_fault_at_any_completion_costs_its_own_chunk_at_most() {
 #[test]
 fn a_fault_past_the_page_cache_costs_its_own_chunk_at_most() {
     on_rungs("direct", twin, Caching::Direct, |rig| check_completions(rig, (0..RUN).step_by(40)));
+}
+
+#[test]
+fn a_fault_costs_its_own_chunk_at_most_where_a_gpu_looks_at_it() {
+    if gpu::is_skipped() {
+        return;
+    }
+    let mapped = || summing(64).backend(BackendChoice::Mapped);
+    on_rungs("gpu", mapped, Caching::Auto, |rig| check_completions(rig, [0, 150].into_iter()));
+}
+
+#[test]
+fn a_call_that_fails_for_good_says_so_and_the_next_one_goes_on() {
+    on_rungs("fatal", twin, Caching::Buffered, |rig| {
+        for place in [0, 1, 2, 7] {
+            let id = rig.ingest.add(Source::file(&rig.file.0), sum_job()).unwrap();
+            rig.faults.at(place, Fault::Call(libc::ENOMEM));
+            let (mut all, mut errors) = (Sources::new(), 0);
+            while !rig.ingest.is_idle() {
+                if let Err(error) = rig.ingest.wait(&mut rig.driver) {
+                    let IngestError::Engine { source } = error else { panic!("{error}") };
+                    assert_eq!(source.raw_os_error(), Some(libc::ENOMEM));
+                    errors += 1;
+                }
+                drain(&mut rig.ingest, &mut rig.driver, &mut all);
+            }
+            assert_eq!(errors, 1);
+            assert_whole(&all[&id], rig.bytes, 0);
+        }
+    });
 }
 
 #[test]

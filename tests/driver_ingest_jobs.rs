@@ -9,16 +9,14 @@ use ingest::{
     CHUNK_BYTES, CHUNKS, Sources, TempFile, assert_in_order, assert_whole, drain, pattern, run,
     sum_job, summing, sums, take,
 };
-use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::partition::Partitions;
-use slipring_core::publisher::PublisherError;
 use slipring_core::ring::Job;
 use slipring_core::slot::{Priority, fault};
 use slipring_core::tenant::{Tenant, TenantTable};
 use slipring_driver::input::{ChunkEnd, ChunkJob, Ingest, IngestError, Source};
 use slipring_driver::persistent::DEFAULT_SLICE;
-use slipring_driver::{BackendChoice, Driver, DriverBuilder, Kernel, Readback, Rung};
+use slipring_driver::{BackendChoice, Driver, DriverBuilder, Readback, Rung};
 use std::io::{PipeWriter, Write, pipe};
 use std::time::{Duration, Instant};
 
@@ -68,35 +66,6 @@ fn every_end_is_known_however_late_it_is_asked_for() {
             let end = &chunk.as_ref().unwrap_err().end;
             assert!(matches!(end, ChunkEnd::Fault(fault::OPCODE)), "{end:?}");
         }
-    });
-}
-
-#[test]
-fn jobs_that_fault_or_are_refused_end_their_own_chunks_only() {
-    everywhere(summing(64), |driver| {
-        let bytes = pattern(6, 20 * CHUNK);
-        let file = temp(driver, "refused", &bytes);
-        let mut ingest = Ingest::builder(driver).open().unwrap();
-        let mut add = |job| ingest.add(Source::file(&file.0), job).unwrap();
-        let no_handler = add(ChunkJob::new(0x7777));
-        let right = add(sum_job());
-        let no_opcode = add(ChunkJob::new(0xFFF0));
-        let no_tenant = add(sum_job().tenant(u32::MAX));
-        let no_level = add(sum_job().priority(Priority::Idle));
-        let all = run(&mut ingest, driver);
-        let have_ended = |id, how: fn(&ChunkEnd) -> bool| {
-            assert_eq!(all[&id].len(), 20);
-            let mut ends = all[&id].values().map(|chunk| &chunk.as_ref().unwrap_err().end);
-            assert!(ends.all(how), "{:?}", all[&id]);
-        };
-        have_ended(no_handler, |end| matches!(end, ChunkEnd::Fault(fault::OPCODE)));
-        have_ended(no_opcode, |end| matches!(end, ChunkEnd::Refused(PublisherError::Job(_))));
-        have_ended(no_tenant, |end| matches!(end, ChunkEnd::Refused(PublisherError::Tenant(_))));
-        have_ended(no_level, |end| {
-            matches!(end, ChunkEnd::Refused(PublisherError::NoPartition { .. }))
-        });
-        assert_whole(&all[&right], &bytes, 0);
-        assert_eq!((driver.next_fault(), driver.in_flight(0)), (None, 0));
     });
 }
 
@@ -153,26 +122,6 @@ fn another_driver_is_refused_and_changes_nothing() {
         assert!(matches!(refused, Err(IngestError::OtherArena)), "{refused:?}");
     }
     assert_whole(&run(&mut ingest, &mut driver)[&id], &bytes, 0);
-}
-
-#[test]
-fn what_cannot_be_opened_says_why() {
-    let driver = twin(summing(8), Rung::Pages);
-    let open = |depth, sources| {
-        let error = Ingest::builder(&driver).depth(depth).sources(sources).open().unwrap_err();
-        error.to_string()
-    };
-    assert_eq!(open(0, 1), "0 reads at once; 1 to 4096 are possible");
-    assert_eq!(open(4097, 1), "4097 reads at once; 1 to 4096 are possible");
-    assert_eq!(open(1, 0), "room for 0 sources; 1 to 65536 are possible");
-    assert_eq!(open(1, 65_537), "room for 65537 sources; 1 to 65536 are possible");
-    let kernel = Kernel::builder().build().unwrap();
-    let builder = Driver::builder(kernel, Geometry::of_slots(1, 1).unwrap());
-    let bare = builder.backend(BackendChoice::Twin).open().unwrap();
-    let refused = Ingest::builder(&bare).open().unwrap_err();
-    assert_eq!(refused.to_string(), "the driver has no ingest arena; use DriverBuilder::arena");
-    // Nothing was taken by those that were refused.
-    Ingest::builder(&driver).depth(4096).sources(65_536).batch(0).open().unwrap();
 }
 
 #[test]
