@@ -7,7 +7,7 @@ pub(crate) use flight::{Flight, submit};
 use crate::backend::{Backend, BackendError, Batch, Cost, Resident, RowOptions, Submission};
 use crate::dirty::{Dirty, Unit, whole};
 use crate::driver::DriverError;
-use crate::host_row::HostRow;
+use crate::host_row::{HostRow, store_words};
 use crate::input::Carry;
 use crate::open::Opened;
 use crate::readback::Readback;
@@ -215,7 +215,12 @@ impl Device {
 
     /// Writes arena words; the range was checked.
     pub(crate) fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), DriverError> {
-        self.call(false, |device| device.resident.write_arena(first, words))
+        self.call(false, |device| device.resident.write_arena(first, words))?;
+        if let Some(arena) = self.options.arena.as_ref().filter(|arena| arena.is_copied()) {
+            // Where it outlives the device.
+            store_words(arena.pages().words(), first, words.iter().copied());
+        }
+        Ok(())
     }
 
     /// Reads arena words; the range was checked.

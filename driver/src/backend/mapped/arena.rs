@@ -79,11 +79,8 @@ impl MappedArena {
         }
     }
 
-    /// Writes words from word `first` on; those of the pages too, which outlive the device.
+    /// Writes words from word `first` on.
     pub(super) fn write(&self, first: usize, words: &[u32]) -> Result<(), BackendError> {
-        if let Between::Copy(pages) = &self.between {
-            store_words(pages.words(), first, words.iter().copied());
-        }
         store_words(self.words(), first, words.iter().copied());
         match &self.between {
             Between::Caches(_) => self.deliver(first..first + words.len()),

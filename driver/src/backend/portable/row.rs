@@ -180,10 +180,6 @@ impl Resident for Row {
     }
 
     fn write_arena(&mut self, first: usize, words: &[u32]) -> Result<(), BackendError> {
-        if let Some(arena) = &self.arena {
-            // It outlives the device there.
-            store_words(arena.pages().words(), first, words.iter().copied());
-        }
         self.write(ARENA, first, words)
     }
 
