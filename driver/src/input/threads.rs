@@ -40,6 +40,8 @@ struct State {
     queued: VecDeque<(u32, Transfer)>,
     waiting: Vec<(u32, Transfer)>,
     ended: VecDeque<Ended>,
+    /// Threads that have begun, and have allocated what a thread allocates.
+    begun: usize,
     is_over: bool,
 }
 
@@ -54,6 +56,7 @@ impl Threads {
             queued: VecDeque::with_capacity(depth),
             waiting: Vec::with_capacity(depth),
             ended: VecDeque::with_capacity(depth),
+            begun: 0,
             is_over: false,
         };
         let shared = Arc::new(Shared {
@@ -68,13 +71,20 @@ impl Threads {
             threads.spawn("slipring-files", Shared::serve_files)?;
         }
         threads.spawn("slipring-streams", move |shared| shared.serve_streams(depth))?;
+        let (shared, all) = (&threads.shared, threads.threads.len());
+        drop(shared.has_ended.wait_while(shared.state(), |state| state.begun < all));
         Ok(threads)
     }
 
     fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name(name.to_owned());
-        self.threads.push(thread.spawn(move || run(&shared))?);
+        let run = move || {
+            shared.state().begun += 1;
+            shared.has_ended.notify_one();
+            run(&shared);
+        };
+        self.threads.push(thread.spawn(run)?);
         Ok(())
     }
 }
