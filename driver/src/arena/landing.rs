@@ -15,7 +15,19 @@ pub(crate) enum Landing {
     /// The same, of a dma-buf.
     Shared(Arc<Shared>),
     /// The device's, mapped.
-    Mapped(Allocation),
+    Mapped(Arc<dyn MappedMemory>),
+}
+
+/// A device's memory that is mapped, behind a trait: what wgpu is made of is too deep for the
+/// compiler to look through in whatever has an arena.
+pub(crate) trait MappedMemory: Send + Sync {
+    fn allocation(&self) -> &Allocation;
+}
+
+impl MappedMemory for Allocation {
+    fn allocation(&self) -> &Allocation {
+        self
+    }
 }
 
 impl core::fmt::Debug for Landing {
@@ -34,7 +46,7 @@ impl Landing {
         match self {
             Self::Pages(pages) => pages.words(),
             Self::Shared(shared) => shared.pages().words(),
-            Self::Mapped(allocation) => allocation.mapped().unwrap_or(&[]),
+            Self::Mapped(memory) => memory.allocation().mapped().unwrap_or(&[]),
         }
     }
 

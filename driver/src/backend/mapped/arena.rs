@@ -115,7 +115,7 @@ fn not_synchronized(error: std::io::Error) -> BackendError {
 /// The buffer of an arena in the memory that it has.
 fn open_again(mapped: &Mapped, arena: &Arena, memory: &Memory) -> Result<Allocation, BackendError> {
     match (&memory.landing, memory.rung) {
-        (Landing::Mapped(allocation), _) => Ok(allocation.clone()),
+        (Landing::Mapped(memory), _) => Ok(memory.allocation().clone()),
         (Landing::Shared(shared), _) => import(mapped, arena, HostMemory::Shared(shared.clone())),
         (Landing::Pages(pages), Rung::Pages) => {
             import(mapped, arena, HostMemory::Pages(pages.clone()))
@@ -175,7 +175,7 @@ fn try_mapped(mapped: &Mapped, arena: &Arena) -> Result<(Allocation, Landing), S
     let buffer = buffer.map_err(|error| error.to_string())?;
     can_register(buffer.mapped().unwrap_or(&[]))
         .map_err(|error| format!("io_uring does not register the GPU's memory: {error}"))?;
-    Ok((buffer.clone(), Landing::Mapped(buffer)))
+    Ok((buffer.clone(), Landing::Mapped(Arc::new(buffer))))
 }
 
 fn try_udmabuf(mapped: &Mapped, arena: &Arena) -> Result<(Allocation, Landing), String> {
