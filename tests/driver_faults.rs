@@ -74,6 +74,13 @@ struct Rig<'a> {
 }
 
 impl Rig<'_> {
+    /// Where faults happen: everywhere, but not on each rung: the shim is one, and what it is over
+    /// differs only in how reads end.
+    fn places(&self) -> impl Iterator<Item = u32> + use<> {
+        let step = if self.ingest.path().rung == Rung::Pages { 1 } else { 8 };
+        (0..RUN).step_by(step)
+    }
+
     /// Reads the file, with a fault at one place, and says which chunks did not come.
     fn read(&mut self, place: u32, fault: Fault) -> Vec<(u64, Option<i32>)> {
         let before = self.faults.injected();
@@ -132,9 +139,8 @@ fn check_completions(rig: &mut Rig<'_>, places: impl Iterator<Item = u32>) {
 #[test]
 fn a_fault_at_any_completion_costs_its_own_chunk_at_most() {
     on_rungs("completions", twin, Caching::Buffered, |rig| {
-        // The shim is one; what it is over differs in how reads end.
-        let step = if rig.ingest.path().rung == Rung::Pages { 1 } else { 4 };
-        check_completions(rig, (0..RUN).step_by(step));
+        let places = rig.places();
+        check_completions(rig, places);
     });
 }
 
@@ -176,13 +182,14 @@ fn a_call_that_fails_for_good_says_so_and_the_next_one_goes_on() {
 #[test]
 fn a_call_that_fails_for_now_costs_nothing() {
     on_rungs("calls", twin, Caching::Buffered, |rig| {
-        for place in (0..RUN).step_by(2) {
+        for place in rig.places() {
             for errno in [libc::EINTR, libc::EAGAIN, libc::EBUSY] {
                 rig.faults.at(place, Fault::Call(errno));
                 assert_eq!(rig.read_all(), []);
             }
         }
-        assert!(rig.faults.injected() > RUN / 2);
+        // (There are fewer calls than completions: the last places may not be reached in a run.)
+        assert!(rig.faults.injected() as usize >= rig.places().count());
     });
 }
 

@@ -70,7 +70,8 @@ impl Threads {
         for _ in 0..FILE_THREADS {
             threads.spawn("slipring-files", Shared::serve_files)?;
         }
-        threads.spawn("slipring-streams", move |shared| shared.serve_streams(depth))?;
+        let polled = Vec::with_capacity(depth + 1);
+        threads.spawn("slipring-streams", move |shared| shared.serve_streams(polled))?;
         let (shared, all) = (&threads.shared, threads.threads.len());
         drop(shared.has_ended.wait_while(shared.state(), |state| state.begun < all));
         Ok(threads)
@@ -125,9 +126,8 @@ impl Shared {
     }
 
     /// Waits for all streams at once, and reads those that have something.
-    fn serve_streams(&self, depth: usize) {
+    fn serve_streams(&self, mut all: Vec<libc::pollfd>) {
         let polled = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut all = Vec::with_capacity(depth + 1);
         loop {
             all.clear();
             all.push(polled(self.wake.as_raw_fd()));
