@@ -21,8 +21,8 @@ struct IoSlot {
 }
 
 // Which entries of the work list this dispatch takes, and in which segment. If it stays: how many
-// passes of loops a lane makes, as how many of them a look counts, and how many more its jobs may
-// make.
+// passes of loops a lane makes, as how many of them a look counts, how many more its jobs may make,
+// and with which of its entries it begins.
 struct Run {
     offset: u32,
     count: u32,
@@ -30,7 +30,8 @@ struct Run {
     look_passes: u32,
     budget: u32,
     segment: u32,
-    unused: vec2<u32>,
+    first: u32,
+    unused: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> control: array<atomic<u32>>;

@@ -33,7 +33,9 @@ fn stay(lane: u32, lanes: u32) {
     if lane >= run.count {
         return;
     }
-    var i = lane;
+    // Where looks take the whole time, the next dispatch begins where this one may not have come.
+    var i = lane + run.first % ((run.count + lanes - 1u) / lanes) * lanes;
+    i = select(i, lane, i >= run.count);
     var passes = 0u;
     while passes < run.passes && !is_over() {
         var slot = 0u;

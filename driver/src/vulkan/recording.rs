@@ -53,8 +53,8 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Records, twice, `dispatches` of `groups` workgroups of a kernel that stays, all with the
-    /// parameters of run 0.
+    /// Records, twice, `dispatches` of `groups` workgroups of a kernel that stays, each with the
+    /// parameters of a run.
     pub(crate) fn stays(
         device: &Arc<Device>,
         pipelines: &Pipelines,
@@ -65,7 +65,7 @@ impl Recording {
     ) -> Result<Self, BackendError> {
         let recording = Self::new(device, 2)?;
         for index in 0..2 {
-            let runs = std::iter::repeat_n((entry, 0), dispatches);
+            let runs = (0..dispatches).map(|run| (entry, run));
             recording.record(index, (pipelines, bindings), Groups::Fixed(groups), runs)?;
         }
         Ok(recording)

@@ -12,11 +12,11 @@ use crate::backend::{
 };
 use crate::gpu::{Gpu, Needs};
 use crate::host_row::{HostRow, load_words, store_words};
-use crate::kernel::StayLimits;
+use crate::kernel::{Kernel, StayLimits};
 use crate::open::OpenError;
 use crate::persistent::{PersistError, Slices};
 use crate::storage::{HostMemory, Storage};
-use crate::vulkan::{Allocation, Placement, Usage};
+use crate::vulkan::{Allocation, Placement, RUNS, Usage};
 use crate::work::entry_of;
 use slipring_core::control;
 use slipring_core::layout::Buffer;
@@ -145,13 +145,16 @@ impl Row {
     }
 
     /// Has the device's first row run every pipeline over no entries: drivers compile when a
-    /// pipeline first runs, and the first drain has a timeout.
+    /// pipeline first runs, and the first drain has a timeout, as has the first job of a kernel that
+    /// stays on.
     fn warm_up(&mut self) -> Result<(), BackendError> {
         if self.mapped.is_warm.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let flight = &mut self.flights[0];
-        let number = self.mapped.timeline.submit(&[flight.idle_commands()])?;
+        let mut commands = vec![flight.idle_commands()];
+        commands.extend(self.stay.as_ref().ok().map(Stay::idle_commands));
+        let number = self.mapped.timeline.submit(&commands)?;
         flight.submission = Submission::Timeline(number);
         self.mapped.wait(&flight.submission, WARM_UP_TIMEOUT)
     }
@@ -227,9 +230,17 @@ impl Resident for Row {
             .flat_map(|level| levels.range(level).map(move |slot| entry_of(slot, level)));
         self.flights[0].set_work(entries);
         let run_params = self.flights[0].run_params().clone();
-        stay.start(move |limits| {
+        stay.start(move |limits, first| {
             let StayLimits { passes, look_passes, budget } = limits;
-            store(&run_params, 0, [0, slots, passes, look_passes, budget, 0].into_iter());
+            for dispatch in 0..RUNS as u32 {
+                let at = dispatch as usize * Kernel::RUN_STRIDE / 4;
+                let first = first.wrapping_add(dispatch);
+                store(
+                    &run_params,
+                    at,
+                    [0, slots, passes, look_passes, budget, 0, first].into_iter(),
+                );
+            }
         })
     }
 

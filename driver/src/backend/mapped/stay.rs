@@ -4,14 +4,14 @@ use super::Mapped;
 use crate::backend::{BackendError, Submission};
 use crate::kernel::{Entry, Kernel, LLVMPIPE_ITERATIONS, StayLimits};
 use crate::persistent::{PersistError, Slices};
-use crate::vulkan::{Bindings, Recording};
+use crate::vulkan::{Bindings, RUNS, Recording};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Dispatches of one slice on llvmpipe, whose loops end early.
-const SHORT_DISPATCHES: usize = 16;
+const SHORT_DISPATCHES: usize = RUNS;
 /// Workgroups on a GPU: enough for a lane a slot of a thousand slots, few enough to be resident
 /// side by side.
 const MAX_GROUPS: u32 = 16;
@@ -90,14 +90,20 @@ impl Stay {
         Ok(Self { mapped, recording, slice, timeout, most, last: 0, running: None })
     }
 
+    /// Commands of a slice, which run over no entries as long as there are no parameters.
+    pub(super) fn idle_commands(&self) -> ash::vk::CommandBuffer {
+        self.recording.pair()[0]
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
-    /// Starts the thread. `set_limits` writes them where the kernel reads them.
+    /// Starts the thread. `set_limits` writes them where the kernel reads them, and with which entry
+    /// the first dispatch of a slice begins.
     pub(super) fn start(
         &mut self,
-        set_limits: impl Fn(StayLimits) + Send + 'static,
+        set_limits: impl Fn(StayLimits, u32) + Send + 'static,
     ) -> Result<(), PersistError> {
         let shared = Arc::new(Shared::default());
         let mut submitter = Submitter {
@@ -109,7 +115,7 @@ impl Stay {
             most: self.most,
             passes: FIRST_PASSES.min(self.most.passes),
         };
-        set_limits(submitter.limits());
+        set_limits(submitter.limits(), 0);
         let thread = std::thread::Builder::new().name("slipring".to_owned());
         let thread = thread
             .spawn(move || submitter.run(set_limits))
@@ -166,16 +172,16 @@ impl Submitter {
         StayLimits { passes: self.passes, ..self.most }
     }
 
-    fn run(&mut self, set_limits: impl Fn(StayLimits)) {
+    fn run(&mut self, set_limits: impl Fn(StayLimits, u32)) {
         if let Err(error) = self.submit_slices(set_limits) {
             self.shared.state().error = Some(error);
         }
     }
 
     /// Keeps one slice waiting behind the one that runs, so that there is no gap between them.
-    fn submit_slices(&mut self, set_limits: impl Fn(StayLimits)) -> Result<(), BackendError> {
+    fn submit_slices(&mut self, set_limits: impl Fn(StayLimits, u32)) -> Result<(), BackendError> {
         let timeline = &Arc::clone(&self.mapped).timeline;
-        let (mut last_end, mut running) = (Instant::now(), None);
+        let (mut last_end, mut running, mut first) = (Instant::now(), None, 0u32);
         for commands in self.commands.into_iter().cycle() {
             let mut waiting = None;
             if !self.shared.stop.load(Ordering::Acquire) {
@@ -196,7 +202,8 @@ impl Submitter {
                 state.slices.longest = state.slices.longest.max(lasted);
                 drop(state);
                 self.adapt(lasted);
-                set_limits(self.limits());
+                first = first.wrapping_add(RUNS as u32);
+                set_limits(self.limits(), first);
             }
             (last_end, running) = (now, waiting);
             if running.is_none() {

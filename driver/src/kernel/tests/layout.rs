@@ -86,8 +86,8 @@ fn the_run_is_its_uniform() {
     let (run, bytes) = members(&module(), "Run");
     let persistent = [("passes", 2), ("look_passes", 3), ("budget", 4)];
     let expected = [("offset", 0), ("count", 1)].into_iter().chain(persistent);
-    let expected: Vec<_> = expected.chain([("segment", 5)]).collect();
-    assert_eq!(run[..6], words(&expected));
+    let expected: Vec<_> = expected.chain([("segment", 5), ("first", 6)]).collect();
+    assert_eq!(run[..7], words(&expected));
     assert_eq!(u64::from(bytes), Kernel::RUN_BYTES);
 }
 
