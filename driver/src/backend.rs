@@ -185,6 +185,7 @@ pub(crate) enum Submission {
 /// What of a row a thread serves while a kernel stays on.
 pub(crate) struct StayMemory {
     pub(crate) io_queue: Allocation,
+    pub(crate) ring: Allocation,
     pub(crate) arena: MappedArena,
 }
 

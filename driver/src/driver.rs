@@ -93,6 +93,8 @@ pub struct Driver {
     /// Whether slots may wait for I/O: the IO queue is then always read back.
     uses_io: bool,
     prefetch_failures: u32,
+    /// Drains that have ended, wrapping.
+    ended: u64,
     /// What serves I/O, if the caller does not.
     io: Option<Box<Service>>,
     pub(crate) stays: Stays,
@@ -120,8 +122,8 @@ impl Driver {
         work: WorkList,
         uses_io: bool,
     ) -> Self {
-        let (prefetch_failures, io, stays) = (0, None, Stays::default());
-        Self { device, publisher, work, uses_io, prefetch_failures, stays, io }
+        let (prefetch_failures, ended, io, stays) = (0, 0, None, Stays::default());
+        Self { device, publisher, work, uses_io, prefetch_failures, ended, stays, io }
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,

@@ -154,10 +154,14 @@ impl Driver {
             return Err(PersistError::InFlight { slots });
         }
         self.device.renew().map_err(|error| PersistError::NotRecovered(Box::new(error)))?;
-        self.device.resident.persist(self.publisher.partitions())?;
+        self.enter_stay();
+        if let Err(error) = self.device.resident.persist(self.publisher.partitions()) {
+            self.leave_stay();
+            self.wrote_io();
+            return Err(error);
+        }
         self.stays.is_on = true;
         self.publisher.trust_ledger(true);
-        self.enter_stay();
         self.stays.checkpoint = self.publisher.sequence();
         let (finished, faults) = self.counters();
         let mut persistent = Persistent { driver: self, finished, faults };

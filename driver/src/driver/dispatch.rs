@@ -77,6 +77,7 @@ impl Driver {
     /// Waits for the oldest drain, and looks at what became of its slots.
     pub(crate) fn finish_oldest(&mut self, is_retry: bool) -> Result<Drained, DriverError> {
         let (mut flight, recovered) = self.device.finish(is_retry)?;
+        self.ended = self.ended.wrapping_add(1);
         let row = self.device.host().row();
         if self.publisher.is_frozen() {
             flight.work.slots().for_each(|slot| self.publisher.settle(row.ring, slot));

@@ -2,20 +2,15 @@
 
 use super::Driver;
 use crate::dirty::Unit;
-use crate::input::{IngestPath, IoPump, IoPumpError, Service, end_in_stay};
+use crate::input::{IngestPath, IoPump, IoPumpError, Service};
 use slipring_core::io_queue::{Completion, IoQueueError, MAX_SLOTS, Request};
 use slipring_core::opcode;
-use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 impl Driver {
     /// The kernel's requests as of the last dispatch, which become the host's.
     pub fn claim_io(&mut self) -> heapless::Vec<Request, MAX_SLOTS> {
         self.land();
-        self.claim()
-    }
-
-    fn claim(&mut self) -> heapless::Vec<Request, MAX_SLOTS> {
         let requests = self.device.host().row().io_queue.claim();
         requests.iter().for_each(|request| self.device.wrote(Unit::IoSlot(request.slot)));
         requests
@@ -70,7 +65,7 @@ impl Driver {
 
     /// Prefetches that failed, wrapping.
     pub fn prefetch_failures(&self) -> u32 {
-        let in_stays = self.io.as_ref().map_or(0, |io| io.prefetch_failures());
+        let in_stays = self.io.as_ref().map_or(0, |io| io.failures());
         self.prefetch_failures.wrapping_add(in_stays)
     }
 
@@ -134,58 +129,44 @@ impl Driver {
             return;
         }
         let Some(mut io) = self.io.take() else { return };
-        for turn in 0..2 {
-            for end in &io.poll(&mut self.device) {
-                // One that was claimed before the row changed is not there any more.
-                let _ = self.complete(std::slice::from_ref(end));
-            }
-            if turn == 0 && self.uses_io {
-                // What ends at once, the next turn takes in.
-                let requests = self.claim();
-                io.accept(&requests, &mut self.device);
-            }
+        self.end_io(&mut io);
+        if self.uses_io {
+            let (queue, flights) = (self.device.host().row().io_queue, self.device.flights());
+            let requests = io.claim(&queue, self.ended, flights);
+            requests.iter().for_each(|request| self.device.wrote(Unit::IoSlot(request.slot)));
+            io.accept(&requests, &mut self.device);
+            // What is in the page cache has ended by now.
+            self.end_io(&mut io);
         }
         self.io = Some(io);
     }
 
-    /// The same while a kernel stays on.
-    pub(crate) fn serve_stay(&mut self) {
-        let Some(mut io) = self.io.take_if(|_| self.uses_io) else { return };
-        for turn in 0..2 {
-            let ends = io.poll(&mut self.device);
-            let queue = self.device.host().row().io_queue;
-            for &(io_slot, completion) in &ends {
-                if end_in_stay(&queue, io_slot, completion) {
-                    self.prefetch_failures = self.prefetch_failures.wrapping_add(1);
-                }
-            }
-            if turn == 0 && io.is_inline() {
-                let requests = queue.claim();
-                io.accept(&requests, &mut self.device);
-            }
+    fn end_io(&mut self, io: &mut Service) {
+        for end in &io.poll(&mut self.device) {
+            // One that was claimed before the row changed is not there any more.
+            let _ = self.complete(std::slice::from_ref(end));
         }
-        self.io = Some(io);
-        // What the kernel waits for leaves the CPU: a GPU's own memory is write-combined.
-        fence(Ordering::SeqCst);
     }
 
-    /// Has the pump's thread serve the kernel that stays on.
+    /// The same while a kernel stays on; says whether there was anything to do.
+    pub(crate) fn serve_stay(&mut self) -> bool {
+        let uses_io = self.uses_io;
+        self.io.as_mut().is_some_and(|io| uses_io && io.serve_stay())
+    }
+
+    /// Has the pump serve a kernel that is about to stay on.
     pub(crate) fn enter_stay(&mut self) {
-        if let Some(io) = &mut self.io {
-            io.enter(self.device.resident.stay_memory());
-        }
+        let Some(mut io) = self.io.take() else { return };
+        io.enter(self.device.resident.stay_memory());
+        self.end_io(&mut io);
+        self.io = Some(io);
     }
 
-    /// Has the pump's thread let go of it, and frees what has ended that no slot waits for: a handler
-    /// may have asked, and not waited.
+    /// Has the pump let go of it. What is under way still ends, as between drains.
     pub(crate) fn leave_stay(&mut self) {
         let Some(io) = &mut self.io else { return };
         io.leave();
-        let row = self.device.host().row();
-        for io_slot in 0..row.io_queue.slots() {
-            // One that has not ended, or that a slot waits for, stays as it is.
-            let _ = row.release_io(io_slot);
-        }
+        self.prefetch_failures = self.prefetch_failures.wrapping_add(io.take_failures());
     }
 
     /// Has the pump know of no request: those that the row has are published again.
@@ -193,8 +174,13 @@ impl Driver {
         if let Some(io) = &mut self.io {
             io.forget();
             self.device.host().row().io_queue.unclaim();
-            let io_slots = 0..self.device.host().row().io_queue.slots();
-            io_slots.for_each(|io_slot| self.device.wrote(Unit::IoSlot(io_slot)));
+            self.wrote_io();
         }
+    }
+
+    /// Notes that the host has written to any IO slot.
+    pub(crate) fn wrote_io(&mut self) {
+        let io_slots = 0..self.device.host().row().io_queue.slots();
+        io_slots.for_each(|io_slot| self.device.wrote(Unit::IoSlot(io_slot)));
     }
 }

@@ -5,11 +5,13 @@
 //!   slot waits (WAIT_IO) ◀─ OK and bytes, or ERROR and errno ◀───────────┘
 //! ```
 
+mod requests;
 mod server;
+mod stay;
 mod table;
 mod worker;
 
-pub(crate) use server::{Carry, end_in_stay, in_order};
+pub(crate) use server::Carry;
 pub use table::{Access, Handle, IoTable, TableError};
 
 use super::faults::Faults;
@@ -17,12 +19,13 @@ use super::ladder::climb;
 use super::{IngestError, IngestPath};
 use crate::arena::Arena;
 use crate::backend::StayMemory;
+use requests::{Requests, Seen, set_status};
 use server::{Ends, Server};
-use slipring_core::io_queue::{MAX_SLOTS, Request};
+use slipring_core::io_queue::{IoQueue, MAX_SLOTS, status};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use table::Move;
 use worker::Worker;
 
 /// Why a driver does not serve I/O.
@@ -105,15 +108,17 @@ impl IoPump {
 
 /// A pump that is attached.
 pub(crate) struct Service {
-    table: Arc<IoTable>,
     path: IngestPath,
     runs: Runs,
+    seen: Seen,
+    /// Requests that have failed in stays and that no slot waited for.
+    failures: Arc<AtomicU32>,
 }
 
 enum Runs {
-    Inline(Box<Server>),
-    /// With what each IO slot's request moves: the driver carries it to the GPU.
-    Thread(Worker, [Option<Move>; MAX_SLOTS]),
+    /// With the kernel that stays on, if one does.
+    Inline(Box<Server>, Option<StayMemory>),
+    Thread(Box<Worker>),
 }
 
 impl Service {
@@ -127,38 +132,43 @@ impl Service {
             }
         }
         let table = Arc::new(pump.table);
-        let (engine, path, _) =
-            climb(arena, MAX_SLOTS as u32, table.entries().len().max(1) as u32, pump.faults)?;
-        let server = Server::new(engine, Arc::clone(&table));
+        let files = table.entries().len().max(1) as u32;
+        let (engine, path, landing) = climb(arena, MAX_SLOTS as u32, files, pump.faults)?;
+        let server = Server::new(engine, landing, Arc::clone(&table));
+        let failures = Arc::new(AtomicU32::new(0));
         let runs = match pump.has_thread {
-            false => Runs::Inline(Box::new(server)),
+            false => Runs::Inline(Box::new(server), None),
             true => {
-                let worker =
-                    Worker::new(server).map_err(|source| IoPumpError::Thread { source })?;
-                Runs::Thread(worker, [None; MAX_SLOTS])
+                let worker = Worker::new(server, table, Arc::clone(&failures))
+                    .map_err(|source| IoPumpError::Thread { source })?;
+                Runs::Thread(Box::new(worker))
             }
         };
-        Ok(Self { table, path, runs })
+        Ok(Self { path, runs, seen: Seen::default(), failures })
     }
 
     pub(crate) fn path(&self) -> &IngestPath {
         &self.path
     }
 
-    /// Takes requests that the queue had at one time.
-    pub(crate) fn accept(&mut self, requests: &[Request], carry: &mut dyn Carry) {
-        for request in in_order(requests) {
+    /// Takes over the requests that are there and whole, when so many drains have `ended` and some
+    /// are in flight. They are to be accepted.
+    pub(crate) fn claim(
+        &mut self,
+        queue: &IoQueue<'_, AtomicU32>,
+        ended: u64,
+        in_flight: usize,
+    ) -> Requests {
+        let requests = self.seen.take(queue, ended, in_flight);
+        requests.iter().for_each(|request| set_status(queue, request.slot, status::CLAIMED));
+        requests
+    }
+
+    pub(crate) fn accept(&mut self, requests: &Requests, carry: &mut dyn Carry) {
+        for request in requests {
             match &mut self.runs {
-                Runs::Inline(server) => server.accept(request, carry),
-                Runs::Thread(worker, moves) => {
-                    let part = self.table.resolve(request).ok();
-                    moves[request.slot as usize] = part;
-                    if let Some(part) = part.filter(|part| part.is_write()) {
-                        // A device that is lost here is lost for the drain too, which says so.
-                        let _ = carry.fetch(part.words());
-                    }
-                    worker.accept(*request);
-                }
+                Runs::Inline(server, _) => server.accept(request, carry),
+                Runs::Thread(worker) => worker.accept(request, carry),
             }
         }
     }
@@ -166,24 +176,15 @@ impl Service {
     /// The requests that have ended by now.
     pub(crate) fn poll(&mut self, carry: &mut dyn Carry) -> Ends {
         match &mut self.runs {
-            Runs::Inline(server) => server.poll(carry),
-            Runs::Thread(worker, moves) => {
-                let ends = worker.poll();
-                for (io_slot, _) in &ends {
-                    let part = moves[*io_slot as usize].take();
-                    if let Some(part) = part.filter(|part| !part.is_write()) {
-                        let _ = carry.deliver(part.words());
-                    }
-                }
-                ends
-            }
+            Runs::Inline(server, _) => server.poll(carry),
+            Runs::Thread(worker) => worker.poll(carry),
         }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         match &self.runs {
-            Runs::Inline(server) => server.is_idle(),
-            Runs::Thread(worker, _) => worker.is_idle(),
+            Runs::Inline(server, _) => server.is_idle(),
+            Runs::Thread(worker) => worker.is_idle(),
         }
     }
 
@@ -191,46 +192,52 @@ impl Service {
     /// long.
     pub(crate) fn wait(&mut self, timeout: Duration) {
         match &mut self.runs {
-            Runs::Inline(server) => server.wait(timeout),
-            Runs::Thread(worker, _) => worker.wait(timeout),
+            Runs::Inline(server, _) => server.wait(timeout),
+            Runs::Thread(worker) => worker.wait(timeout),
         }
     }
 
-    /// Forgets every request.
+    /// Forgets every request, once its transfer has ended.
     pub(crate) fn forget(&mut self) {
         match &mut self.runs {
-            Runs::Inline(server) => server.forget(),
-            Runs::Thread(worker, moves) => {
-                worker.forget();
-                *moves = [None; MAX_SLOTS];
-            }
+            Runs::Inline(server, _) => server.forget(),
+            Runs::Thread(worker) => worker.forget(),
         }
     }
 
-    /// Whether the kernel that stays on has to be served by the driver.
-    pub(crate) fn is_inline(&self) -> bool {
-        matches!(self.runs, Runs::Inline(_))
-    }
-
-    /// Has a thread serve the kernel that stays on.
+    /// Has requests taken from the queue of a kernel that is to stay on, and end there. Those that
+    /// have ended before are there to be polled.
     pub(crate) fn enter(&mut self, memory: Option<StayMemory>) {
-        if let (Runs::Thread(worker, _), Some(memory)) = (&mut self.runs, memory) {
-            worker.enter(memory);
+        match (&mut self.runs, memory) {
+            (Runs::Inline(_, stay), memory) => *stay = memory,
+            (Runs::Thread(worker), Some(memory)) => worker.enter(memory),
+            (Runs::Thread(_), None) => {}
         }
     }
 
-    /// Has the thread let go of the kernel that stayed on.
+    /// Serves the kernel that stays on, if no thread does; says whether there was anything to do.
+    pub(crate) fn serve_stay(&mut self) -> bool {
+        let Runs::Inline(server, Some(memory)) = &mut self.runs else { return false };
+        let turn = stay::serve(server, memory);
+        self.failures.fetch_add(turn.failures, Ordering::Relaxed);
+        turn.was_busy
+    }
+
+    /// Lets go of the kernel that stayed on; what it has asked for still ends as between drains.
     pub(crate) fn leave(&mut self) {
-        if let Runs::Thread(worker, _) = &mut self.runs {
-            worker.leave();
+        match &mut self.runs {
+            Runs::Inline(_, stay) => *stay = None,
+            Runs::Thread(worker) => worker.leave(),
         }
     }
 
-    /// Prefetches that have failed in stays, unseen by the driver.
-    pub(crate) fn prefetch_failures(&self) -> u32 {
-        match &self.runs {
-            Runs::Inline(_) => 0,
-            Runs::Thread(worker, _) => worker.prefetch_failures(),
-        }
+    /// Takes the count of requests that have failed in stays and that no slot waited for.
+    pub(crate) fn take_failures(&self) -> u32 {
+        self.failures.swap(0, Ordering::Relaxed)
+    }
+
+    /// What that would be.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
     }
 }

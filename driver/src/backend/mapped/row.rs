@@ -317,7 +317,8 @@ impl Resident for Row {
 
     fn stay_memory(&self) -> Option<StayMemory> {
         let io_queue = self.host.allocation(Buffer::IoQueue)?.clone();
-        Some(StayMemory { io_queue, arena: self.arena.clone() })
+        let ring = self.host.allocation(Buffer::Ring)?.clone();
+        Some(StayMemory { io_queue, ring, arena: self.arena.clone() })
     }
 
     fn deliver_arena(&mut self, words: Range<usize>) -> Result<(), BackendError> {

@@ -1,9 +1,11 @@
 //! What requests may name: files, and regions of the arena.
 
 use crate::input::engine::Op;
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use slipring_core::io_queue::{Request, op};
 use std::fs::File;
+use std::io;
 use std::ops::Range;
 
 /// What a request may do.
@@ -30,15 +32,24 @@ impl Access {
 pub struct Handle(pub u32);
 
 /// Why a table does not take an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum TableError {
     /// A range that ends before it starts.
     #[error("bytes {start}..{end} of a file: it ends before it starts")]
     FileRange { start: u64, end: u64 },
-    /// A region that is empty, or does not start at a word.
-    #[error("bytes {start}..{end} of the arena; at least one, from a multiple of 4 on, are needed")]
+    /// A file whose descriptor the system does not know.
+    #[error("the file cannot be used: {source}")]
+    File { source: io::Error },
+    /// A file that was not opened for what requests are to do.
+    #[error("{wanted:?} is more than {opened:?}, which the file was opened for")]
+    Opened { wanted: Access, opened: Access },
+    /// A file whose writes all go to its end (O_APPEND), wherever they are to go.
+    #[error("the file was opened to append, and would be written past its range")]
+    Append,
+    /// A region that is empty, or not of whole words.
+    #[error("bytes {start}..{end} of the arena; whole words are needed, and at least one")]
     Region { start: usize, end: usize },
     /// No such file, or no such region.
     #[error("handle {handle} is no {expected}; the table has {entries} entries")]
@@ -49,7 +60,9 @@ pub enum TableError {
 ///
 /// A request that names anything else, a range outside, or what it may not do, fails alone, with an
 /// error number: EBADF for a handle, ERANGE for a range, EOVERFLOW for one that wraps, EACCES for
-/// what is not allowed, EOPNOTSUPP for an operation that there is not.
+/// what is not allowed, EOPNOTSUPP for an operation that there is not. Or with the system's own.
+///
+/// A READ that ends within a word leaves the rest of that word 0.
 ///
 /// ```no_run
 /// use slipring_driver::input::{Access, IoTable};
@@ -66,8 +79,16 @@ pub struct IoTable {
 
 #[derive(Debug)]
 pub(super) enum Entry {
-    File { file: File, range: Range<u64>, access: Access, own_region: Option<Handle> },
+    File(OpenFile),
     Region { bytes: Range<usize>, access: Access },
+}
+
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) file: File,
+    range: Range<u64>,
+    access: Access,
+    own_region: Option<Handle>,
 }
 
 /// A request that was checked: which bytes go where.
@@ -89,7 +110,12 @@ impl Move {
 
     /// The words of the arena that its bytes are in.
     pub(super) fn words(&self) -> Range<usize> {
-        self.at / 4..(self.at + self.bytes as usize).div_ceil(4)
+        self.words_of(self.bytes)
+    }
+
+    /// The words of the arena that its first bytes are in.
+    pub(super) fn words_of(&self, bytes: u32) -> Range<usize> {
+        self.at / 4..(self.at + bytes as usize).div_ceil(4)
     }
 }
 
@@ -103,7 +129,8 @@ impl IoTable {
     /// is reached.
     ///
     /// # Errors
-    /// [`TableError::FileRange`].
+    /// [`TableError::FileRange`], [`TableError::File`], [`TableError::Opened`], and
+    /// [`TableError::Append`] if it is to be written.
     pub fn add_file(
         &mut self,
         file: File,
@@ -114,10 +141,23 @@ impl IoTable {
         if end < start {
             return Err(TableError::FileRange { start, end });
         }
-        Ok(self.add(Entry::File { file, range, access, own_region: None }))
+        let flags =
+            fcntl_getfl(&file).map_err(|errno| TableError::File { source: errno.into() })?;
+        let opened = match flags & OFlags::ACCMODE {
+            OFlags::RDONLY => Access::READ,
+            OFlags::WRONLY => Access::WRITE,
+            _ => Access::READ_WRITE,
+        };
+        if (access.read && !opened.read) || (access.write && !opened.write) {
+            return Err(TableError::Opened { wanted: access, opened });
+        }
+        if access.write && flags.contains(OFlags::APPEND) {
+            return Err(TableError::Append);
+        }
+        Ok(self.add(Entry::File(OpenFile { file, range, access, own_region: None })))
     }
 
-    /// Takes a range of the arena, in bytes: transfers start where it does.
+    /// Takes a range of the arena, in bytes, of whole words: transfers start where it does.
     ///
     /// # Errors
     /// [`TableError::Region`]. That it lies within the arena is checked when the table is attached.
@@ -127,7 +167,7 @@ impl IoTable {
         access: Access,
     ) -> Result<Handle, TableError> {
         let Range { start, end } = bytes;
-        if end <= start || !start.is_multiple_of(4) {
+        if end <= start || !start.is_multiple_of(4) || !end.is_multiple_of(4) {
             return Err(TableError::Region { start, end });
         }
         Ok(self.add(Entry::Region { bytes, access }))
@@ -150,7 +190,7 @@ impl IoTable {
             return Err(wrong(region, "region"));
         }
         match (file.0 as usize).checked_sub(1).and_then(|index| self.entries.get_mut(index)) {
-            Some(Entry::File { own_region, .. }) => *own_region = Some(region),
+            Some(Entry::File(file)) => file.own_region = Some(region),
             _ => return Err(wrong(file, "file")),
         }
         Ok(())
@@ -160,7 +200,7 @@ impl IoTable {
     pub(super) fn regions(&self) -> impl Iterator<Item = (u32, &Range<usize>)> {
         (1..).zip(&self.entries).filter_map(|(handle, entry)| match entry {
             Entry::Region { bytes, .. } => Some((handle, bytes)),
-            Entry::File { .. } => None,
+            Entry::File(_) => None,
         })
     }
 
@@ -173,11 +213,9 @@ impl IoTable {
         Some((index, self.entries.get(index)?))
     }
 
-    fn file(&self, handle: u32) -> Result<(usize, &Range<u64>, Access, Option<Handle>), Errno> {
+    fn file(&self, handle: u32) -> Result<(usize, &OpenFile), Errno> {
         match self.entry(handle) {
-            Some((index, Entry::File { range, access, own_region, .. })) => {
-                Ok((index, range, *access, *own_region))
-            }
+            Some((index, Entry::File(file))) => Ok((index, file)),
             _ => Err(Errno::BADF),
         }
     }
@@ -200,7 +238,7 @@ impl IoTable {
             true => [request.source, request.destination],
             false => [request.destination, request.source],
         };
-        let (file, range, file_access, own_region) = self.file(file)?;
+        let (file, OpenFile { range, access: file_access, own_region, .. }) = self.file(file)?;
         let region = match (region, own_region) {
             (0, Some(own)) if is_read => own.0,
             (region, _) => region,
@@ -214,19 +252,16 @@ impl IoTable {
             return Err(Errno::ACCESS);
         }
         let len = range.end - range.start;
-        let rest = len.checked_sub(request.offset).ok_or(Errno::RANGE)?;
         let bytes = match (request.bytes, is_read) {
-            (0, true) => rest,
+            (0, true) => len.checked_sub(request.offset).ok_or(Errno::RANGE)?,
             (0, false) => room.len() as u64,
             (bytes, _) => u64::from(bytes),
         };
-        if request.offset.checked_add(bytes).is_none() {
-            return Err(Errno::OVERFLOW);
-        }
-        let bytes = u32::try_from(bytes).map_err(|_| Errno::RANGE)?;
-        if u64::from(bytes) > rest || bytes as usize > room.len() {
+        let end = request.offset.checked_add(bytes).ok_or(Errno::OVERFLOW)?;
+        if end > len || bytes > room.len() as u64 {
             return Err(Errno::RANGE);
         }
+        let bytes = u32::try_from(bytes).map_err(|_| Errno::RANGE)?;
         let op = if is_read { Op::Read } else { Op::Write };
         Ok(Move { op, file, offset: range.start + request.offset, at: room.start, bytes })
     }

@@ -6,9 +6,12 @@
 //!   in a stay                  queue ─▶ thread ─▶ queue
 //! ```
 
-use super::server::{Carry, Ends, Server, end_in_stay, in_order};
+use super::server::{Carry, End, Ends, Server, ending, failure};
+use super::stay;
+use super::table::{IoTable, Move};
 use crate::backend::StayMemory;
-use slipring_core::io_queue::{Completion, IoQueue, MAX_SLOTS, Request};
+use rustix::io::Errno;
+use slipring_core::io_queue::{Completion, MAX_SLOTS, Request};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,43 +29,50 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
 enum Command {
     Accept(Request),
-    Forget,
-    /// A kernel stays on: its queue is served.
-    Enter(StayMemory),
+    /// Its requests are forgotten, once their transfers have ended.
+    Forget(SyncSender<()>),
+    /// A kernel is to stay on: its queue is served.
+    Enter(StayMemory, SyncSender<()>),
     /// It does not any more.
-    Leave(SyncSender<usize>),
+    Leave(SyncSender<Left>),
 }
 
-/// How a request ended, and how many times the thread had been told to forget.
-type End = (u32, (u32, Completion));
+/// What the thread has in hand when a stay is over.
+struct Left {
+    under_way: usize,
+    moves: [Option<Move>; MAX_SLOTS],
+}
 
 pub(super) struct Worker {
+    table: Arc<IoTable>,
     /// None only while it is dropped.
     commands: Option<SyncSender<Command>>,
-    ends: Receiver<End>,
-    /// The end that a wait has seen.
-    seen: Option<End>,
-    forgotten: u32,
-    /// Requests handed over that have not come back.
+    received: Receiver<End>,
+    /// Ends that were not handed on yet.
+    ends: Ends,
+    /// Requests handed over that have not come back, and what each moves: the driver carries it to
+    /// the GPU.
     under_way: usize,
-    prefetch_failures: Arc<AtomicU32>,
+    moves: [Option<Move>; MAX_SLOTS],
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// Starts the thread.
-    pub(super) fn new(server: Server) -> io::Result<Self> {
-        // A batch of requests, and what is told once in a while.
-        let (commands, received) = sync_channel(2 * MAX_SLOTS);
-        let (sent, ends) = sync_channel(2 * MAX_SLOTS);
-        let prefetch_failures = Arc::new(AtomicU32::new(0));
-        let failures = Arc::clone(&prefetch_failures);
-        let turn =
-            Turn { server, commands: received, ends: sent, forgotten: 0, stay: None, failures };
+    /// Starts the thread, which adds up what fails unseen.
+    pub(super) fn new(
+        server: Server,
+        table: Arc<IoTable>,
+        failures: Arc<AtomicU32>,
+    ) -> io::Result<Self> {
+        // A request for each IO slot, and what is told once in a while.
+        let (commands, told) = sync_channel(2 * MAX_SLOTS);
+        let (sent, received) = sync_channel(MAX_SLOTS);
+        let turns = Turns { server, told, sent, stay: None, failures, idle: 0 };
         let thread = std::thread::Builder::new().name("slipring-io".to_owned());
-        let thread = Some(thread.spawn(move || turn.run())?);
-        let (commands, seen) = (Some(commands), None);
-        Ok(Self { commands, ends, seen, forgotten: 0, under_way: 0, prefetch_failures, thread })
+        let thread = Some(thread.spawn(move || turns.run())?);
+        let (commands, ends) = (Some(commands), Ends::new());
+        let (under_way, moves) = (0, [None; MAX_SLOTS]);
+        Ok(Self { table, commands, received, ends, under_way, moves, thread })
     }
 
     fn tell(&self, command: Command) {
@@ -72,21 +82,49 @@ impl Worker {
         }
     }
 
-    pub(super) fn accept(&mut self, request: Request) {
-        self.under_way += 1;
-        self.tell(Command::Accept(request));
+    /// Tells, and waits for the answer; none from a thread that is gone.
+    fn ask<T>(&self, question: impl FnOnce(SyncSender<T>) -> Command) -> Option<T> {
+        let (answers, answer) = sync_channel(1);
+        self.tell(question(answers));
+        answer.recv().ok()
     }
 
-    pub(super) fn poll(&mut self) -> Ends {
-        let mut ends = Ends::new();
-        while let Some((forgotten, end)) = self.seen.take().or_else(|| self.ends.try_recv().ok()) {
-            if forgotten == self.forgotten {
-                self.under_way -= 1;
-                // Each IO slot has one request at a time.
-                let _ = ends.push(end);
+    pub(super) fn accept(&mut self, request: &Request, carry: &mut dyn Carry) {
+        self.under_way += 1;
+        let part = self.table.resolve(request).ok();
+        self.moves[request.slot as usize] = part;
+        match part.filter(Move::is_write) {
+            Some(part) if !carry.fetch(part.words()) => {
+                self.keep((request.slot, failure(Errno::IO)));
+            }
+            _ => self.tell(Command::Accept(*request)),
+        }
+    }
+
+    pub(super) fn poll(&mut self, carry: &mut dyn Carry) -> Ends {
+        self.receive();
+        self.under_way -= self.ends.len();
+        let mut ends = std::mem::take(&mut self.ends);
+        for (io_slot, completion) in &mut ends {
+            let part = self.moves[*io_slot as usize].take();
+            if let (Some(part), Completion::Ok { bytes }) = (part, *completion)
+                && !part.is_write()
+            {
+                *completion = ending(bytes, carry.deliver(part.words_of(bytes)));
             }
         }
         ends
+    }
+
+    fn keep(&mut self, end: End) {
+        // Each IO slot has one request at a time.
+        let _ = self.ends.push(end);
+    }
+
+    fn receive(&mut self) {
+        while let Ok(end) = self.received.try_recv() {
+            self.keep(end);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -94,34 +132,34 @@ impl Worker {
     }
 
     pub(super) fn wait(&mut self, timeout: Duration) {
-        if self.under_way > 0 && self.seen.is_none() {
-            match self.ends.recv_timeout(timeout) {
-                Ok(end) => self.seen = Some(end),
+        if self.under_way > 0 && self.ends.is_empty() {
+            match self.received.recv_timeout(timeout) {
+                Ok(end) => self.keep(end),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(timeout),
             }
         }
     }
 
+    /// Forgets every request, once its transfer has ended.
     pub(super) fn forget(&mut self) {
-        self.forgotten = self.forgotten.wrapping_add(1);
-        (self.under_way, self.seen) = (0, None);
-        self.tell(Command::Forget);
+        self.ask(Command::Forget);
+        self.receive();
+        self.ends.clear();
+        (self.under_way, self.moves) = (0, [None; MAX_SLOTS]);
     }
 
+    /// Has the thread serve a queue itself. What has ended before is there to be polled, and the
+    /// rest ends in the queue.
     pub(super) fn enter(&mut self, memory: StayMemory) {
-        self.tell(Command::Enter(memory));
+        self.ask(|entered| Command::Enter(memory, entered));
     }
 
     /// Has the thread let go of the queue; what it serves still ends as between drains.
     pub(super) fn leave(&mut self) {
-        let (left, under_way) = sync_channel(1);
-        self.tell(Command::Leave(left));
-        self.under_way = under_way.recv().unwrap_or(0);
-    }
-
-    pub(super) fn prefetch_failures(&self) -> u32 {
-        self.prefetch_failures.load(Ordering::Relaxed)
+        let nothing = Left { under_way: 0, moves: [None; MAX_SLOTS] };
+        let Left { under_way, moves } = self.ask(Command::Leave).unwrap_or(nothing);
+        (self.under_way, self.moves) = (under_way, moves);
     }
 }
 
@@ -135,85 +173,81 @@ impl Drop for Worker {
     }
 }
 
-/// What the thread has.
-struct Turn {
+/// The thread's part.
+struct Turns {
     server: Server,
-    commands: Receiver<Command>,
-    ends: SyncSender<End>,
-    forgotten: u32,
+    told: Receiver<Command>,
+    sent: SyncSender<End>,
     stay: Option<StayMemory>,
     failures: Arc<AtomicU32>,
+    /// Turns without anything to do.
+    idle: u32,
 }
 
-impl Turn {
+impl Turns {
     fn run(mut self) {
-        let mut idle = 0;
         loop {
             let has_nothing = self.server.is_idle() && self.stay.is_none();
             let command = match has_nothing {
-                true => self.commands.recv().map_err(|_| TryRecvError::Disconnected),
-                false => self.commands.try_recv(),
+                true => self.told.recv().map_err(|_| TryRecvError::Disconnected),
+                false => self.told.try_recv(),
             };
-            let mut is_busy = true;
-            match command {
-                Ok(command) => self.obey(command),
+            let was_busy = match command {
+                Ok(command) => {
+                    self.obey(command);
+                    true
+                }
                 Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => is_busy = self.serve(),
-            }
-            idle = if is_busy { 0 } else { idle + 1 };
-            self.rest(idle);
+                Err(TryRecvError::Empty) => self.serve(),
+            };
+            self.idle = if was_busy { 0 } else { self.idle + 1 };
+            self.rest();
         }
     }
 
     fn obey(&mut self, command: Command) {
         match command {
             Command::Accept(request) => self.server.accept(&request, &mut NoCarry),
-            Command::Forget => {
-                self.forgotten = self.forgotten.wrapping_add(1);
+            Command::Forget(forgotten) => {
                 self.server.forget();
+                let _ = forgotten.send(());
             }
-            Command::Enter(memory) => self.stay = Some(memory),
+            Command::Enter(memory, entered) => {
+                self.stay = Some(memory);
+                let _ = entered.send(());
+            }
             Command::Leave(left) => {
                 self.serve();
                 self.stay = None;
-                let _ = left.send(self.server.under_way());
+                let (under_way, moves) = (self.server.under_way(), self.server.moves());
+                let _ = left.send(Left { under_way, moves });
             }
         }
     }
 
     /// Takes what there is, and says whether there was anything.
     fn serve(&mut self) -> bool {
-        let Some(memory) = &mut self.stay else {
-            let ends = self.server.poll(&mut NoCarry);
-            // There is room for an end of every IO slot, and of those that were forgotten.
-            for end in &ends {
-                let _ = self.ends.send((self.forgotten, *end));
-            }
-            return !ends.is_empty();
-        };
-        let words = memory.io_queue.clone();
-        let Ok(queue) = IoQueue::new(words.mapped().unwrap_or(&[])) else { return false };
-        let requests = queue.claim();
-        for request in in_order(&requests) {
-            self.server.accept(request, memory);
+        if let Some(memory) = &mut self.stay {
+            let turn = stay::serve(&mut self.server, memory);
+            self.failures.fetch_add(turn.failures, Ordering::Relaxed);
+            return turn.was_busy;
         }
-        let ends = self.server.poll(memory);
-        for &(io_slot, completion) in &ends {
-            if end_in_stay(&queue, io_slot, completion) {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-            }
+        let ends = self.server.poll(&mut NoCarry);
+        for end in &ends {
+            // There is room for an end of every IO slot.
+            let _ = self.sent.send(*end);
         }
-        !(requests.is_empty() && ends.is_empty())
+        !ends.is_empty()
     }
 
     /// Waits the longer, the longer there was nothing to do.
-    fn rest(&mut self, idle: u32) {
-        if idle < SPINS {
+    fn rest(&mut self) {
+        if self.idle < SPINS {
             std::hint::spin_loop();
-        } else if idle < SPINS + YIELDS {
+        } else if self.idle < SPINS + YIELDS {
             std::thread::yield_now();
         } else {
-            let doublings = (idle - SPINS - YIELDS).min(16);
+            let doublings = (self.idle - SPINS - YIELDS).min(16);
             let sleep = LONGEST_SLEEP.min(FIRST_SLEEP * (1 << doublings));
             match self.server.is_idle() {
                 true => std::thread::sleep(sleep),
@@ -233,15 +267,5 @@ impl Carry for NoCarry {
 
     fn fetch(&mut self, _words: Range<usize>) -> bool {
         true
-    }
-}
-
-impl Carry for StayMemory {
-    fn deliver(&mut self, words: Range<usize>) -> bool {
-        self.arena.deliver(words).is_ok()
-    }
-
-    fn fetch(&mut self, words: Range<usize>) -> bool {
-        self.arena.fetch(words).is_ok()
     }
 }
