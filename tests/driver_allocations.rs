@@ -1,8 +1,9 @@
-//! What a dispatch allocates: contract E8, nothing on the mapped backend. A counting allocator
-//! sees every Rust allocation of the process, on any thread. (One test: it must be alone.)
+//! What a dispatch allocates: contract E8, nothing on the mapped backend.
 
+mod counting;
 mod gpu;
 
+use counting::allocations;
 use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::publisher::{Outcome, Ticket};
@@ -11,29 +12,6 @@ use slipring_core::slot::Priority;
 use slipring_driver::{
     BackendChoice, Driver, Kernel, Readback, Recovery, RowResults, dispatch_rows,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 const DISPATCHES: u32 = 10_000;
 
@@ -70,21 +48,13 @@ fn e8_ten_thousand_mapped_dispatches_allocate_nothing() {
     overlapped_dispatches_allocate_nothing(builder.in_flight(3).open().unwrap());
 }
 
-/// How much is allocated by `turn` in the steady state.
-fn allocations(mut turn: impl FnMut()) -> u64 {
-    (0..10).for_each(|_| turn());
-    let before = ALLOCATIONS.load(Relaxed);
-    (0..DISPATCHES).for_each(|_| turn());
-    ALLOCATIONS.load(Relaxed) - before
-}
-
 fn rows_allocate_nothing(first: Driver) {
     let open = |slots| first.another_row(Geometry::of_slots(slots, 8).unwrap()).open().unwrap();
     let (second, third) = (open(16), open(256));
     let mut rows = [first, second, third];
     let mut results = RowResults::with_capacity(rows.len());
     let add = Job::new(opcode::ATOMIC_ADD, &[1, 160]);
-    let allocations = allocations(|| {
+    let allocations = allocations(DISPATCHES, || {
         for row in &mut rows {
             row.publish(&add).unwrap();
         }
@@ -97,7 +67,7 @@ fn rows_allocate_nothing(first: Driver) {
 fn overlapped_dispatches_allocate_nothing(mut driver: Driver) {
     let mut overlapped = driver.overlapped(&Readback::observables(0..1)).unwrap();
     let add = Job::new(opcode::ATOMIC_ADD, &[1, 160]);
-    let allocations = allocations(|| {
+    let allocations = allocations(DISPATCHES, || {
         let dispatches: [_; 3] = std::array::from_fn(|_| {
             overlapped.publish(&add).unwrap();
             overlapped.dispatch().unwrap()
@@ -111,7 +81,7 @@ fn overlapped_dispatches_allocate_nothing(mut driver: Driver) {
 
 fn allocates_nothing(mut driver: Driver) {
     let items = [WorkItem { opcode: opcode::ATOMIC_ADD, input: 1, output: 160, param: 0 }; 8];
-    let allocations = allocations(|| turn(&mut driver, &items));
+    let allocations = allocations(DISPATCHES, || turn(&mut driver, &items));
     assert_eq!(allocations, 0, "in {DISPATCHES} dispatches");
     assert_eq!(driver.row().control.done_count(), Ok(16 * (DISPATCHES + 10)));
 }

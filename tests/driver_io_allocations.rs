@@ -1,73 +1,81 @@
-//! Serving the GPU's requests allocates nothing.
+//! What a served request allocates: nothing on the mapped backend.
 
+mod counting;
 mod gpu;
-#[path = "ingest/mod.rs"]
 mod ingest;
 mod io;
 
-use gpu::is_skipped;
-use ingest::TempFile;
-use io::{ASK, Ask, PATIENCE, SLOTS, add_regions, builder, open_to_read};
-use slipring_core::publisher::Outcome;
+use counting::allocations;
+use ingest::{TempFile, pattern};
+use io::*;
+use slipring_core::opcode;
+use slipring_core::publisher::{Outcome, Ticket};
 use slipring_core::ring::Job;
-use slipring_driver::input::{Access, IoPump, IoTable};
+use slipring_core::slot::fault;
+use slipring_driver::input::{Access, IoTable};
+use slipring_driver::persistent::DEFAULT_SLICE;
 use slipring_driver::{BackendChoice, Readback};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-const REQUESTS: u64 = 4000;
-const WARM_UP: u64 = 200;
+/// Each serves six requests.
+const TURNS: u32 = 2000;
+const ENDS: [Outcome; 5] =
+    [Outcome::Done, Outcome::Done, Outcome::Done, Outcome::Fault(fault::IO), Outcome::Done];
 
 #[test]
-fn thousands_of_requests_allocate_nothing() {
-    if is_skipped() {
+fn ten_thousand_requests_allocate_nothing() {
+    if gpu::is_skipped() {
         return;
     }
-    for own_thread in [false, true] {
+    let temp = TempFile::new("allocations", &pattern(80, 10_000));
+    for way in Way::all().into_iter().filter(|way| way.choice == BackendChoice::Mapped) {
         // Without the validation layer, whose messages would count.
-        let mut driver = builder(SLOTS).backend(BackendChoice::Mapped).open().unwrap();
-        let file = TempFile::new("io-allocations", &[7; 4096]);
+        let builder = builder(8).backend(BackendChoice::Mapped);
+        let mut driver = builder.persistent(DEFAULT_SLICE).open().unwrap();
         let mut table = IoTable::new();
-        let source = table.add_file(open_to_read(&file.0), 0..4096, Access::READ).unwrap();
-        let region = add_regions(&mut table)[0];
-        let pump = IoPump::new(table);
-        driver.attach_io(if own_thread { pump.own_thread() } else { pump }).unwrap();
-        let args = Ask::read(source, 0, 4096, region).args(0);
-        let readback = Readback::observables(0..1);
-        let mut before = 0;
-        for request in 0..REQUESTS {
-            if request == WARM_UP {
-                before = ALLOCATIONS.load(Relaxed);
-            }
-            let ticket = driver.publish(&Job::new(ASK, &args)).unwrap();
-            while driver.outcome(ticket) == Outcome::Pending {
-                assert!(driver.wait_io(PATIENCE));
-                driver.dispatch(&readback).unwrap();
-            }
-            assert_eq!(driver.row().control.observable(0), Ok(4096));
-        }
-        let allocated = ALLOCATIONS.load(Relaxed) - before;
-        assert_eq!(allocated, 0, "own_thread: {own_thread}");
+        let file = open_to_write(&temp.0);
+        let file = table.add_file(file, 0..10_000, Access::READ_WRITE).unwrap();
+        let regions = add_regions(&mut table);
+        driver.attach_io(way.pump(table)).unwrap();
+        let load = [file.0, 0, 100, 0, 4096, regions[0].0];
+        let prefetch = [file.0, 1, 9000, 0, 4096, regions[1].0];
+        let fenced = Ask::read(file, 500, 333, regions[2]).args(0);
+        let wrong = Ask::read(file, 500, 5000, regions[3]).args(0);
+        let write = Ask::write(regions[4], file, 5000, 4096).args(0);
+        let jobs = [
+            Job::new(opcode::LOAD_MISS, &load),
+            // It fails, and is counted.
+            Job::new(opcode::LOAD_MISS, &prefetch),
+            Job::new(FENCED, &fenced),
+            Job::new(ASK, &wrong),
+            Job::new(ASK, &write),
+        ];
+        let allocated = if way.stays {
+            let mut kernel = driver.persist().unwrap();
+            allocations(TURNS, || {
+                let tickets: [Ticket; 5] =
+                    std::array::from_fn(|i| kernel.publish(&jobs[i]).unwrap());
+                let ends = tickets.map(|ticket| kernel.wait(ticket, PATIENCE).unwrap());
+                assert_eq!(ends, ENDS);
+            })
+        } else {
+            allocations(TURNS, || {
+                let tickets: [Ticket; 5] =
+                    std::array::from_fn(|i| driver.publish(&jobs[i]).unwrap());
+                let mut ends = [Outcome::Pending; 5];
+                while ends.contains(&Outcome::Pending) {
+                    driver.dispatch(&Readback::none()).unwrap();
+                    driver.wait_io(Duration::from_secs(1));
+                    for (end, ticket) in ends.iter_mut().zip(tickets) {
+                        if *end == Outcome::Pending {
+                            *end = driver.outcome(ticket);
+                        }
+                    }
+                }
+                assert_eq!(ends, ENDS);
+            })
+        };
+        assert_eq!(allocated, 0, "in {TURNS} turns of {way:?}");
+        assert!(driver.prefetch_failures() >= TURNS);
     }
 }
