@@ -41,8 +41,9 @@ fn reads_without_locked_memory() {
     let mut ingest = Ingest::builder(&driver).open().unwrap();
     let path = ingest.path();
     assert_eq!(path.rung, Rung::Plain, "{path}");
-    let numbers = "16777216 bytes were not registered, RLIMIT_MEMLOCK allows 8388608 (ulimit -l)";
-    assert_eq!(path.reason, numbers);
+    let said =
+        "16777216 bytes were not registered, RLIMIT_MEMLOCK allows 8388608 in all (ulimit -l)";
+    assert_eq!(path.reason, said);
     // (A chunk's first 4096 bytes are looked at.)
     let bytes: Vec<_> = (0..60).map(|seed| pattern(seed, 4096 - seed as usize)).collect();
     let file = |bytes: &Vec<u8>| TempFile::new(&format!("memlock-{}", bytes.len()), bytes);
