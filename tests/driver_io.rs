@@ -11,6 +11,7 @@ use slipring_core::publisher::Outcome;
 use slipring_core::ring::Job;
 use slipring_core::slot::fault;
 use slipring_driver::Readback;
+use slipring_driver::Rung;
 use slipring_driver::input::{Access, IoTable};
 use std::io::Write;
 use std::time::Duration;
@@ -33,7 +34,10 @@ fn load_miss_brings_what_it_asks_for() {
         let mut driver = way.open(builder(4));
         let (table, file, regions) = reading!(temp, 0..10_000);
         driver.attach_io(way.pump(table)).unwrap();
-        assert_eq!(driver.io_path().unwrap().rung, way.path_rung());
+        // A discrete GPU sees what lands only in its own memory, while its kernel stays on.
+        let is_apart = way.stays && !driver.backend().is_cpu && way.path_rung() < Rung::Bounce;
+        let rung = if is_apart { Rung::Bounce } else { way.path_rung() };
+        assert_eq!(driver.io_path().unwrap().rung, rung);
         for round in 0..20 {
             let starts = [0, 1, 4096, 5904, 9000, round, 77 * round].map(|start| start as usize);
             let args: Vec<_> = (0..starts.len())

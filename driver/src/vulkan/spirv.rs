@@ -32,6 +32,7 @@ pub(crate) fn compile(kernel: &Kernel, entry: &str) -> Result<Vec<u32>, String> 
     let mut words = words.map_err(|error| error.to_string())?;
     if [Kernel::PERSIST, Kernel::PERSIST_NARROW].contains(&entry) {
         order_atomics(&mut words);
+        decorate_arena(&mut words);
     }
     drop_names(&mut words);
     Ok(words)
@@ -105,6 +106,24 @@ fn order_atomics(words: &mut Vec<u32>) {
     words[BOUND] = first_id + 3;
 }
 
+/// Has the arena be read from where the host writes it: while a kernel stays on, a chunk that it has
+/// read before has other bytes. A compiler that sees no write to a buffer may take it for constant,
+/// and read it through a cache that no acquire empties (NVIDIA's does).
+fn decorate_arena(words: &mut Vec<u32>) {
+    let mut at = HEADER_WORDS;
+    while at < words.len() {
+        let (length, opcode) = ((words[at] >> 16).max(1) as usize, words[at] & 0xFFFF);
+        if let (OP_DECORATE, [_, id, DECORATION_BINDING, binding::ARENA]) =
+            (opcode, &words[at..at + length])
+        {
+            let coherent = [3 << 16 | OP_DECORATE, *id, DECORATION_COHERENT];
+            words.splice(at..at, coherent);
+            return;
+        }
+        at += length;
+    }
+}
+
 /// Whether a literal is this name.
 fn is_named(literal: &[u32], name: &str) -> bool {
     let bytes: &[u8] = bytemuck::cast_slice(literal);
@@ -130,6 +149,7 @@ const HEADER_WORDS: usize = 5;
 /// Where the header says which ids are taken.
 const BOUND: usize = 3;
 const UNIFORM_MEMORY: u32 = 0x40;
+const DECORATION_COHERENT: u32 = 23;
 const DECORATION_BINDING: u32 = 33;
 const OP_SOURCE: u32 = 3;
 const OP_NAME: u32 = 5;
@@ -214,6 +234,26 @@ mod tests {
             assert!(count(OP_ATOMIC_STORE, binding::RING, &[0x44]) > 0, "{entry}");
             assert_eq!(count(OP_ATOMIC_I_ADD, binding::CONTROL, &[0x44]), 1, "{entry}: the count");
         }
+    }
+
+    #[test]
+    fn a_kernel_that_stays_reads_the_arena_from_where_the_host_writes_it() {
+        let wgsl = "fn f(job: Job) -> u32 { observe(0u, arena_load(0u)); return HANDLER_OK; }";
+        let handler = crate::Handler::wgsl(0x100, "f", "f.wgsl", wgsl);
+        let kernel = Kernel::builder().handler(handler).build().unwrap();
+        let decorated = |entry| {
+            let words = compile(&kernel, entry).unwrap();
+            let coherent = words.windows(3).position(|words| {
+                words[0] == 3 << 16 | OP_DECORATE && words[2] == DECORATION_COHERENT
+            });
+            coherent.map(|at| words[at + 3..at + 7].to_vec())
+        };
+        for entry in [Kernel::PERSIST, Kernel::PERSIST_NARROW] {
+            let next = decorated(entry).unwrap();
+            assert_eq!(next[0], 4 << 16 | OP_DECORATE);
+            assert_eq!(next[2..], [DECORATION_BINDING, binding::ARENA]);
+        }
+        assert_eq!(decorated(Kernel::DRAIN), None);
     }
 
     #[test]
