@@ -88,7 +88,7 @@ fn number(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn hostile_requests_fail_alone_and_the_others_are_exact() {
-    let requests = number("SLIPRING_IO_REQUESTS", 10_000);
+    let requests = number("SLIPRING_IO_REQUESTS", 20_000);
     let seed = number("SLIPRING_SEED", 1);
     for way in Way::all().into_iter().filter(|way| way.choice != BackendChoice::Portable) {
         let start = Instant::now();

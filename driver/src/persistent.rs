@@ -56,7 +56,8 @@ const PROMPT: Duration = Duration::from_micros(200);
 const SPINS: u32 = 20_000;
 /// Looks until I/O is served once more: a look at the IO queue is one at 64 words.
 const LOOKS_PER_SERVICE: u32 = 32;
-/// The longest sleep between two looks.
+/// The first sleep between two looks, and the longest.
+const MIN_SLEEP: Duration = Duration::from_micros(1);
 const MAX_SLEEP: Duration = Duration::from_millis(1);
 
 /// Why no kernel stays on.
@@ -370,25 +371,31 @@ impl Persistent<'_> {
         timeout: Duration,
         mut look: impl FnMut(&mut Self) -> Option<T>,
     ) -> Result<T, PersistError> {
-        for spin in 0..SPINS {
-            match look(self) {
-                Some(seen) => return Ok(seen),
-                None if spin % LOOKS_PER_SERVICE == 0 => self.serve_io(),
-                None => std::hint::spin_loop(),
-            }
-        }
-        let (start, mut sleep) = (Instant::now(), Duration::from_micros(1));
+        let start = Instant::now();
+        let (mut spin, mut sleep) = (0, MIN_SLEEP);
         loop {
             if let Some(seen) = look(self) {
                 return Ok(seen);
             }
-            self.serve_io();
+            spin += 1;
+            let is_patient = spin >= SPINS;
+            let was_busy =
+                (is_patient || spin % LOOKS_PER_SERVICE == 1) && self.driver.serve_stay();
+            if was_busy {
+                // The kernel goes on, and may soon ask for more.
+                (spin, sleep) = (0, MIN_SLEEP);
+            } else if !is_patient {
+                std::hint::spin_loop();
+                continue;
+            }
             self.slices()?;
             if start.elapsed() >= timeout {
                 return Err(PersistError::Timeout { timeout_ms: timeout.as_millis() as u64 });
             }
-            std::thread::sleep(sleep);
-            sleep = (2 * sleep).min(MAX_SLEEP);
+            if !was_busy {
+                std::thread::sleep(sleep);
+                sleep = (2 * sleep).min(MAX_SLEEP);
+            }
         }
     }
 

@@ -215,10 +215,17 @@ impl Service {
         }
     }
 
-    /// Serves the kernel that stays on, if no thread does; says whether there was anything to do.
+    /// Serves the kernel that stays on, or lets the thread run that does; says whether there was
+    /// anything to do here.
     pub(crate) fn serve_stay(&mut self) -> bool {
-        let Runs::Inline(server, Some(memory)) = &mut self.runs else { return false };
-        let turn = stay::serve(server, memory);
+        let turn = match &mut self.runs {
+            Runs::Inline(server, Some(memory)) => stay::serve(server, memory),
+            Runs::Inline(_, None) => return false,
+            Runs::Thread(_) => {
+                std::thread::yield_now();
+                return false;
+            }
+        };
         self.failures.fetch_add(turn.failures, Ordering::Relaxed);
         turn.was_busy
     }

@@ -20,9 +20,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Turns without anything to do until the thread lets others run, and until it begins to sleep.
-const SPINS: u32 = 2000;
-const YIELDS: u32 = 200;
+/// Turns without anything to do until the thread begins to sleep, about a millisecond. It lets others
+/// run meanwhile: where a CPU is the GPU, what it waits for may need the very core.
+const YIELDS: u32 = 2000;
 /// The first sleep; the next ones are twice as long each, up to the last.
 const FIRST_SLEEP: Duration = Duration::from_micros(20);
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
@@ -242,12 +242,10 @@ impl Turns {
 
     /// Waits the longer, the longer there was nothing to do.
     fn rest(&mut self) {
-        if self.idle < SPINS {
-            std::hint::spin_loop();
-        } else if self.idle < SPINS + YIELDS {
+        if self.idle < YIELDS {
             std::thread::yield_now();
         } else {
-            let doublings = (self.idle - SPINS - YIELDS).min(16);
+            let doublings = (self.idle - YIELDS).min(16);
             let sleep = LONGEST_SLEEP.min(FIRST_SLEEP * (1 << doublings));
             match self.server.is_idle() {
                 true => std::thread::sleep(sleep),
