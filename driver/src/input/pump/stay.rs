@@ -37,7 +37,8 @@ pub(super) fn serve(server: &mut Server, memory: &mut StayMemory) -> Turn {
         }
     }
     if turn.was_busy {
-        leave_cpu();
+        // What the kernel waits for leaves the CPU: a GPU's own memory is write-combined.
+        fence(Ordering::SeqCst);
     }
     turn
 }
@@ -72,19 +73,10 @@ impl Turn {
 
 impl Carry for MappedArena {
     fn deliver(&mut self, words: Range<usize>) -> bool {
-        let delivered = MappedArena::deliver(self, words);
-        // Before the status, which says that they are there.
-        leave_cpu();
-        delivered.is_ok()
+        MappedArena::deliver(self, words).is_ok()
     }
 
     fn fetch(&mut self, words: Range<usize>) -> bool {
         MappedArena::fetch(self, words).is_ok()
     }
-}
-
-/// Has what was written leave the CPU: a GPU's own memory is write-combined, and stores to it may
-/// pass each other.
-fn leave_cpu() {
-    fence(Ordering::SeqCst);
 }
