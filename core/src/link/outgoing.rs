@@ -105,6 +105,9 @@ impl<E: Copy, const N: usize> Outgoing<E, N> {
     pub fn pop_unacknowledged(&mut self) -> Option<E> {
         while self.base != self.next {
             let place = self.places.get(index::<N>(self.base))?;
+            if self.fresh == self.base {
+                self.fresh = self.fresh.wrapping_add(1);
+            }
             self.base = self.base.wrapping_add(1);
             if place.state != State::Acknowledged {
                 return Some(place.entry);

@@ -53,6 +53,14 @@ impl Payload for Publish {
 /// assert_eq!(len, 16); // The start of a hello.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Other windows do not compile:
+///
+/// ```compile_fail
+/// # use slipring_core::{layout::Geometry, link::Sender};
+/// # let geometry = Geometry::of_slots(64, 8).unwrap();
+/// Sender::<12>::new(7, geometry);
+/// ```
 #[derive(Debug)]
 pub struct Sender<const WINDOW: usize> {
     input: Deframer,

@@ -151,9 +151,16 @@ impl Session {
             // This side's own, from a wire that echoes.
             return None;
         }
-        if self.is_connected && session != self.peer {
-            self.leave(next);
-            return Some(Notice::Disconnected);
+        let is_for_this = frame.word(hello::ECHO) == self.own;
+        if self.is_connected {
+            // Frames keep their order: a peer that knew this session and does no more is a new one,
+            // even if it has the old one's id, against the rules.
+            if session != self.peer || !is_for_this {
+                self.leave(next);
+                return Some(Notice::Disconnected);
+            }
+            self.hello_is_due |= frame.word(hello::WINDOW) & hello::ASKS != 0;
+            return None;
         }
         self.refusal = self.refuses(frame);
         if let Some(refusal) = self.refusal {
@@ -164,7 +171,7 @@ impl Session {
         self.peer = session;
         let window = frame.word(hello::WINDOW);
         self.hello_is_due |= window & hello::ASKS != 0;
-        if self.is_connected || frame.word(hello::ECHO) != self.own {
+        if !is_for_this {
             return None;
         }
         (self.peer_window, self.peer_first) = (window as u8, frame.word(hello::FIRST));

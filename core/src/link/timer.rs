@@ -8,8 +8,8 @@ pub(super) const MAX_MS: u32 = 1000;
 
 /// A deadline that follows the round trips, and doubles whenever it passes.
 ///
-/// A clock that jumps, forwards or backwards, makes it pass at once, and the next one counts from
-/// there: what is needless then is one retransmission.
+/// A clock that jumps forwards makes it pass at once, one that jumps backwards makes it start anew:
+/// a needless retransmission, or one that comes later.
 #[derive(Debug)]
 pub(super) struct Timer {
     since: u32,
@@ -40,7 +40,7 @@ impl Timer {
 
     /// Milliseconds until it passes; none when it does not run.
     pub fn left(&self, now: u32) -> Option<u32> {
-        let elapsed = now.wrapping_sub(self.since);
+        let elapsed = now.wrapping_sub(self.since).cast_signed().max(0).cast_unsigned();
         self.is_running.then(|| self.timeout().saturating_sub(elapsed))
     }
 
@@ -48,8 +48,10 @@ impl Timer {
     pub fn passes(&mut self, now: u32) -> bool {
         let passes = self.left(now) == Some(0);
         if passes {
-            self.since = now;
             self.doubled = (self.doubled + 1).min(7);
+        }
+        if passes || now.wrapping_sub(self.since).cast_signed() < 0 {
+            self.since = now;
         }
         passes
     }
