@@ -164,6 +164,21 @@ fn a_turn_over_a_blocking_port_ends_at_the_end_of_the_stream() {
 }
 
 #[test]
+fn a_port_that_takes_nothing_loses_a_frame_and_does_no_more_harm() {
+    let mut sender = Sender::<8>::new(1, geometry());
+    let (mut port, mut host, mut ended) = (Port::default(), Host::new(), 0);
+    for now in 0..200 {
+        port.piece = if now == 0 { 0 } else { 100 };
+        pump(&mut sender, &mut port, now, on_event(3, &mut ended)).unwrap();
+        host.turn(&mut port, now);
+    }
+    assert_eq!(ended, 3);
+    let mut port = Slow(Port::default(), false);
+    block_on(io_async::transmit(&mut Sender::<8>::new(1, geometry()), &mut port, || 0)).unwrap();
+    assert_eq!(port.0.output, []);
+}
+
+#[test]
 fn a_task_pumps_a_sender_over_an_async_port() {
     for piece in [1, 5, 100] {
         let (mut sender, mut host) = (Sender::<8>::new(1, geometry()), Host::new());

@@ -47,7 +47,7 @@
 //! | HELLO with a wrong property | RESET to it; `Refused`, once | `Disconnected` → greeting, with a new id |
 //! | HELLO that names another session of this side, or none | HELLO to it | `Disconnected` → greeting, with a new id |
 //! | HELLO that names this session | `Connected` → connected; HELLO if it asks | of the peer's session: HELLO if it asks, and ACK; of another one: `Disconnected` → greeting, with a new id |
-//! | RESET of this session | `RefusedByPeer`, once | `Disconnected` → greeting, with a new id |
+//! | RESET of this session | `RefusedByPeer`, once | ignored: a HELLO of that peer will come |
 //! | PUBLISH, RESULT, ACK with this token | cannot be | taken; what came before is acknowledged once more |
 //! | the same with another token | HELLO, unless there was one just now | counted |
 //! | timer | HELLO; the wait doubles, from 100 ms to 1 s | all that was sent and not acknowledged goes again, and a HELLO that asks; the wait doubles, up to 1 s |

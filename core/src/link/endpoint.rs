@@ -51,17 +51,16 @@ impl<P: Payload, const N: usize> Endpoint<P, N> {
     /// Hears a frame, and gives back what is the owner's to look at.
     pub fn hear<'f>(&mut self, frame: Frame<'f>, now: u32) -> Option<Frame<'f>> {
         count(&mut self.counters.frames);
-        let next = self.outgoing.next();
         match frame.kind {
             kind::HELLO => {
-                self.notice = self.session.hear_hello(&frame, next);
+                self.notice = self.session.hear_hello(&frame, self.outgoing.next());
                 if let Some(Notice::Connected { .. }) = self.notice {
                     self.begin();
                 }
                 // Whoever asks wants to know what is taken, too.
                 self.acknowledges_now |= self.session.left(now) == Some(0);
             }
-            kind::RESET => self.notice = self.session.hear_reset(&frame, next),
+            kind::RESET => self.notice = self.session.hear_reset(&frame),
             _ if !self.session.is_connected() => {
                 count(&mut self.counters.strays);
                 self.session.hear_stranger(now);

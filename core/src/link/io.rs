@@ -39,7 +39,16 @@ pub fn pump<const WINDOW: usize, P: Read + ReadReady + Write>(
         feed(sender, bytes.get(..len).unwrap_or(&[]), now_ms, &mut on_event);
     }
     let len = sender.transmit(now_ms, &mut bytes);
-    port.write_all(bytes.get(..len).unwrap_or(&[]))
+    let mut rest = bytes.get(..len).unwrap_or(&[]);
+    while !rest.is_empty() {
+        // Not `write_all`, which panics when a port takes nothing: that is a lost frame.
+        let written = port.write(rest)?;
+        if written == 0 {
+            break;
+        }
+        rest = rest.get(written..).unwrap_or(&[]);
+    }
+    Ok(())
 }
 
 /// Takes all bytes, and the events on the way.

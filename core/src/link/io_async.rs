@@ -1,4 +1,6 @@
 //! A sender over a port of `embedded-io-async`.
+//!
+//! As any `async fn`, these panic when they are polled after their end; nothing else here does.
 
 use super::{Event, Sender, WIRE_BYTES, io::feed};
 use embedded_io_async::{Read, Write};
@@ -36,9 +38,17 @@ pub async fn transmit<const WINDOW: usize, W: Write>(
     let mut bytes = [0; WIRE_BYTES];
     loop {
         let len = sender.transmit(now_ms(), &mut bytes);
-        match bytes.get(..len) {
-            Some(frame) if len > 0 => port.write_all(frame).await?,
-            _ => return port.flush().await,
+        if len == 0 {
+            return port.flush().await;
+        }
+        let mut rest = bytes.get(..len).unwrap_or(&[]);
+        while !rest.is_empty() {
+            // Not `write_all`, which panics when a port takes nothing: that is a lost frame.
+            let written = port.write(rest).await?;
+            if written == 0 {
+                return Ok(());
+            }
+            rest = rest.get(written..).unwrap_or(&[]);
         }
     }
 }

@@ -192,14 +192,11 @@ impl Session {
         None
     }
 
-    /// Hears that the peer refuses a session.
-    pub fn hear_reset(&mut self, frame: &Frame<'_>, next: u32) -> Option<Notice> {
-        if frame.word(0) != self.own {
+    /// Hears that the peer refuses a session. (A side that is connected hears of it by the hello of
+    /// that peer, which is another one.)
+    pub fn hear_reset(&mut self, frame: &Frame<'_>) -> Option<Notice> {
+        if self.is_connected || frame.word(0) != self.own {
             return None;
-        }
-        if self.is_connected {
-            self.leave(next);
-            return Some(Notice::Disconnected);
         }
         let is_known = core::mem::replace(&mut self.refused_by_peer, true);
         let (reason, expected, found) = (Reason::of(frame.word(1)), frame.word(2), frame.word(3));
