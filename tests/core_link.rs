@@ -143,6 +143,18 @@ fn slots_that_the_host_does_not_take_are_not_asked_for_beyond_its_storage() {
 }
 
 #[test]
+fn a_slot_beyond_the_hosts_storage_is_not_taken() {
+    let mut link = Link::connected(1_000);
+    let tickets = link.publish_all(0..8);
+    link.settle();
+    let mut words = [0; 16];
+    words[0] = tickets[0].session ^ 8;
+    link.hear_up(&Frame::new(PUBLISH, 8, &words).bytes());
+    assert_eq!(link.receiver.counters().strays, 1);
+    assert_eq!(link.taken().1, (0..8).collect::<Vec<u32>>());
+}
+
+#[test]
 fn credits_that_got_lost_are_asked_for() {
     let mut link = Link::connected(0);
     link.publish(&[7]).unwrap();
@@ -273,6 +285,79 @@ fn frames_that_come_twice_are_taken_once() {
     link.hear_down(&down);
     link.hear_down(&down);
     assert_eq!(link.fates().len(), 3);
+}
+
+#[test]
+fn an_old_frame_that_comes_again_changes_nothing_that_came_since() {
+    let mut link = Link::connected(1_000);
+    link.publish_all(0..8);
+    let old = link.up();
+    link.hear_up(&old);
+    link.slots();
+    link.settle();
+    link.publish_all(8..16);
+    link.settle();
+    link.hear_up(&old);
+    assert_eq!(link.taken().1, (8..16).collect::<Vec<u32>>());
+}
+
+#[test]
+fn an_acknowledgment_of_another_connection_or_of_what_was_not_sent_is_nothing() {
+    let mut link = Link::connected(16);
+    link.publish_all(0..3);
+    let _lost = link.up();
+    link.publish_all(3..4);
+    let strays = link.sender.counters().strays;
+    // The token of a result is that of the acknowledgments.
+    let mut other = Link::connected(16);
+    other.publish(&[]).unwrap();
+    let up = other.up();
+    other.hear_up(&up);
+    let ack = Frame::all(&other.down())[0].clone();
+    let token = ack.words[0] ^ 1;
+    link.hear_down(&Frame::new(ACK, 3, &[token ^ 3 ^ 0x100, 64]).bytes());
+    assert_eq!(link.sender.counters().strays, strays + 1);
+    for next in [4, 5, 100, u32::MAX] {
+        link.hear_down(&Frame::new(ACK, next as u8, &[token ^ next, 64]).bytes());
+    }
+    link.now += 1_000;
+    link.settle();
+    assert_eq!(link.taken().1, [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_result_of_a_job_that_has_none_to_come_is_nothing() {
+    let mut link = Link::connected(16);
+    let ticket = link.publish(&[]).unwrap();
+    link.settle();
+    link.slots();
+    link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    let down = link.down();
+    link.hear_down(&down);
+    assert_eq!(link.fates(), [(0, Fate::Done)]);
+    let token = Frame::all(&down)[0].words[0];
+    // Of a host that counts them anew: one that had its result, and one that was never published.
+    for (sequence, number) in [(1, 0), (2, 1), (3, u32::MAX)] {
+        link.hear_down(&Frame::new(RESULT, sequence, &[token, number, 3]).bytes());
+    }
+    assert_eq!(link.events, []);
+}
+
+#[test]
+fn what_is_missing_is_told_before_anything_else() {
+    let mut link = Link::connected(16);
+    let tickets = link.publish_all(0..4);
+    link.settle();
+    link.slots();
+    link.settle();
+    for ticket in tickets {
+        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    }
+    link.publish_all(4..6);
+    let up = link.up();
+    link.hear_up(&up[72..]);
+    let kinds: Vec<u8> = Frame::all(&link.down()).iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [ACK, RESULT, RESULT, RESULT, RESULT]);
 }
 
 #[test]

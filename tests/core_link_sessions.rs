@@ -207,6 +207,28 @@ fn when_the_host_starts_anew_every_job_in_flight_is_told_of_and_none_goes_again(
 }
 
 #[test]
+fn a_side_that_was_led_to_begin_anew_makes_the_other_do_so_too() {
+    let mut link = Link::connected(8);
+    let tickets = link.publish_all(0..3);
+    let up = link.up();
+    link.hear_up(&up[..72]);
+    assert_eq!(link.taken().0, tickets[..1]);
+    // A hello of nobody, and the rest of the jobs comes late.
+    link.hear_down(&hello(2, 99, 0).bytes());
+    link.hear_up(&up[72..]);
+    assert_eq!(link.fates(), [0, 1, 2].map(|number| (number, Fate::Unknown)));
+    link.settle();
+    assert!(link.host_events.contains(&HostEvent::Link(Notice::Disconnected)));
+    assert_eq!(link.taken(), (vec![], vec![]));
+    let (session, number) = (tickets[0].session, 0);
+    let late = link.receiver.result(tickets[0], Fate::Done, &[]);
+    assert_eq!(late, Err(ResultError::Orphaned { session, number }));
+    link.publish_all(3..5);
+    link.settle();
+    assert_eq!(link.taken().1, [3, 4]);
+}
+
+#[test]
 fn while_fates_are_told_nothing_is_published() {
     let mut link = Link::connected(4);
     link.publish_all(0..3);
@@ -232,18 +254,23 @@ fn when_the_microcontroller_starts_anew_nothing_of_before_is_run_or_delivered() 
     link.settle();
     link.publish_all(8..10);
     link.settle();
-    // A result that arrived, one on its way, one that is yet to come; 8 and 9 were not taken.
+    // A result that arrived, one on its way, one that was not sent; 8 and 9 were not taken.
     link.receiver.result(tickets[0], Fate::Done, &[]).unwrap();
     link.settle();
     link.receiver.result(tickets[1], Fate::Done, &[]).unwrap();
+    let _lost = link.down();
+    link.receiver.result(tickets[2], Fate::Done, &[]).unwrap();
     link.restart_sender(5);
+    let up = link.up();
+    link.hear_up(&up);
+    let orphaned = [1, 2].map(|index| HostEvent::Orphaned { ticket: tickets[index] });
+    assert_eq!(link.host_events[0], HostEvent::Link(Notice::Disconnected));
+    assert_eq!(link.host_events[1..], orphaned);
     link.settle();
-    let orphaned = HostEvent::Orphaned { ticket: tickets[1] };
-    assert_eq!(link.host_events[..2], [HostEvent::Link(Notice::Disconnected), orphaned]);
-    assert!(matches!(link.host_events[2..], [HostEvent::Link(Notice::Connected { .. })]));
+    assert!(matches!(link.host_events[3..], [HostEvent::Link(Notice::Connected { .. })]));
     assert_eq!(link.slots(), []);
-    let (session, number) = (tickets[2].session, tickets[2].number);
-    let late = link.receiver.result(tickets[2], Fate::Done, &[]);
+    let (session, number) = (tickets[3].session, tickets[3].number);
+    let late = link.receiver.result(tickets[3], Fate::Done, &[]);
     assert_eq!(late, Err(ResultError::Orphaned { session, number }));
     assert_eq!(link.fates(), [(0, Fate::Done)]);
     // The first job of the new one, although it has the old number.

@@ -15,7 +15,7 @@ impl Random {
 
     /// One of `0..end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
     pub fn happens(&mut self, probability: f64) -> bool {

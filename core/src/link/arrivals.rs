@@ -22,7 +22,7 @@ pub(super) struct Arrivals {
 impl Arrivals {
     /// Nothing before `next` is to come.
     pub const fn new(next: u32) -> Self {
-        Self { next, seen: [0; _] }
+        Self { next, seen: [0; 2] }
     }
 
     /// The first that has not come.

@@ -152,7 +152,7 @@ impl<P: Payload, const N: usize> Endpoint<P, N> {
             self.acknowledge();
             return true;
         }
-        if let Some(sequence) = self.outgoing.candidate(u32::from(self.session.peer_window())) {
+        if let Some(sequence) = self.outgoing.candidate() {
             if self.outgoing.was_sent(sequence) {
                 count(&mut self.counters.resent);
             }
@@ -184,7 +184,7 @@ impl<P: Payload, const N: usize> Endpoint<P, N> {
     /// Milliseconds until there is something to transmit, should nothing else happen.
     pub fn wait_ms(&self, now: u32) -> u32 {
         let connected = self.session.is_connected();
-        let has_data = || self.outgoing.candidate(u32::from(self.session.peer_window())).is_some();
+        let has_data = || self.outgoing.candidate().is_some();
         let acknowledges = self.acknowledges_now || self.unacknowledged > 0;
         if !self.outbox.is_empty() || connected && (acknowledges || has_data()) {
             return 0;

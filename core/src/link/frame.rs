@@ -78,7 +78,7 @@ pub(super) struct Deframer {
 
 impl Deframer {
     pub const fn new() -> Self {
-        Self { buffer: [0; _], len: 0, left: 0, is_empty: true }
+        Self { buffer: [0; 1 + BODY + 1], len: 0, left: 0, is_empty: true }
     }
 
     pub fn push(&mut self, byte: u8) -> Input<'_> {
@@ -145,7 +145,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub const fn new() -> Self {
-        Self { buffer: [0; _], sent: 0, end: 0 }
+        Self { buffer: [0; 1 + BODY + 2], sent: 0, end: 0 }
     }
 
     pub const fn is_empty(&self) -> bool {

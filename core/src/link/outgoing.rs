@@ -116,14 +116,12 @@ impl<E: Copy, const N: usize> Outgoing<E, N> {
         None
     }
 
-    /// The entry to send now: of a peer that has room for `window` entries, the oldest that was
-    /// lost, or else the oldest that was never sent.
-    pub fn candidate(&self, window: u32) -> Option<u32> {
+    /// The entry to send now: the oldest that was lost, or else the oldest that was never sent, if
+    /// the peer takes it.
+    pub fn candidate(&self) -> Option<u32> {
         let lost = self.sent().find(|sequence| self.state(*sequence) == Some(State::Lost));
-        let ahead = self.fresh.wrapping_sub(self.base);
-        let may = self.fresh != self.next
-            && ahead < window
-            && ahead < self.limit.wrapping_sub(self.base).cast_signed().max(0).cast_unsigned();
+        let credits = self.limit.wrapping_sub(self.fresh).cast_signed();
+        let may = self.fresh != self.next && credits > 0;
         lost.or(may.then_some(self.fresh))
     }
 

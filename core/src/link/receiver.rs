@@ -17,7 +17,7 @@ struct Answer {
 }
 
 impl Payload for Answer {
-    const EMPTY: Self = Self { number: 0, fate: Fate::NotRun, len: 0, words: [0; _] };
+    const EMPTY: Self = Self { number: 0, fate: Fate::NotRun, len: 0, words: [0; ARGS] };
 
     fn put(&self, sequence: u32, token: u32, outbox: &mut Outbox) {
         let words = self.words.get(..usize::from(self.len)).unwrap_or(&[]);
@@ -72,7 +72,7 @@ impl<const WINDOW: usize> Receiver<WINDOW> {
     pub fn new(session: u32, geometry: Geometry) -> Self {
         let side = Side {
             endpoint: Endpoint::new(Role::Receiver, session, geometry),
-            slots: [[0; _]; _],
+            slots: [[0; WORDS - 1]; WINDOW],
             taken: 0,
             credits: 0,
             tickets: Tickets::new(0),

@@ -15,7 +15,7 @@ use crate::slot::WORDS;
 struct Publish([u32; WORDS - 1]);
 
 impl Payload for Publish {
-    const EMPTY: Self = Self([0; _]);
+    const EMPTY: Self = Self([0; WORDS - 1]);
 
     fn put(&self, sequence: u32, token: u32, outbox: &mut Outbox) {
         outbox.put(kind::PUBLISH, sequence as u8, &[token ^ sequence], &self.0);

@@ -177,7 +177,6 @@ impl Session {
         (self.peer_window, self.peer_first) = (window as u8, frame.word(hello::FIRST));
         self.tokens = tokens(self.role, self.own, self.peer);
         self.is_connected = true;
-        self.hello_wait = HELLO_MS;
         Some(Notice::Connected { session: self.id() })
     }
 

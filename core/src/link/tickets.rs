@@ -2,19 +2,21 @@
 
 use super::MAX_UNFINISHED;
 
+const OPEN_WORDS: usize = (MAX_UNFINISHED / 32) as usize;
+
 #[derive(Debug)]
 pub(super) struct Tickets {
     /// All before it are finished.
     oldest: u32,
     next: u32,
     /// Bit n % 256: ticket n is open.
-    open: [u32; (MAX_UNFINISHED / 32) as usize],
+    open: [u32; OPEN_WORDS],
 }
 
 impl Tickets {
     /// Tickets from `first` on, none of them open.
     pub const fn new(first: u32) -> Self {
-        Self { oldest: first, next: first, open: [0; _] }
+        Self { oldest: first, next: first, open: [0; OPEN_WORDS] }
     }
 
     /// How many tickets there are from the oldest open one on.
