@@ -38,6 +38,8 @@ pub mod control;
 pub mod debug_log;
 pub mod io_queue;
 pub mod layout;
+#[cfg(feature = "link")]
+pub mod link;
 pub mod opcode;
 pub mod packed;
 pub mod partition;

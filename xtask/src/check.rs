@@ -59,7 +59,10 @@ fn docs() -> Outcome {
 }
 
 fn tests() -> Outcome {
-    run(command("cargo test --workspace").env_remove("SLIPRING_PROGRAMS"))
+    // With all of core that runs on a host, whoever of the workspace uses it.
+    run(command("cargo test --workspace --features slipring-core/link-async")
+        .env_remove("SLIPRING_PROGRAMS")
+        .env_remove("SLIPRING_LINK_SLOTS"))
 }
 
 fn golden() -> Outcome {

@@ -1,4 +1,4 @@
-//! What a linked image holds: flash bytes, and calls that lead to a panic.
+//! What a linked image holds: flash and RAM bytes, and calls that lead to a panic.
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +14,8 @@ use crate::image::PANIC_SYMBOL;
 pub struct Contents {
     /// Code, constants and initial values. Not the unwind table, which firmware discards.
     pub flash_bytes: u64,
+    /// Statics.
+    pub ram_bytes: u64,
     /// Calls of core's panic functions from anything that is not one, as "caller -> callee".
     pub panic_calls: Vec<String>,
 }
@@ -23,7 +25,20 @@ pub fn read(path: &Path) -> Result<Contents, String> {
     let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let elf: ElfFile32<'_> =
         ElfFile32::parse(&*bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(Contents { flash_bytes: flash_bytes(&elf), panic_calls: panic_calls(&elf) })
+    Ok(Contents {
+        flash_bytes: flash_bytes(&elf),
+        ram_bytes: ram_bytes(&elf),
+        panic_calls: panic_calls(&elf),
+    })
+}
+
+fn ram_bytes(elf: &ElfFile32<'_>) -> u64 {
+    elf.sections()
+        .filter(|section| {
+            matches!(section.kind(), SectionKind::Data | SectionKind::UninitializedData)
+        })
+        .map(|section| section.size())
+        .sum()
 }
 
 fn flash_bytes(elf: &ElfFile32<'_>) -> u64 {

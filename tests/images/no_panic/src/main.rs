@@ -8,6 +8,7 @@
 #![no_main]
 
 mod kernel;
+mod link;
 mod publishing;
 mod rows;
 mod values;
@@ -61,6 +62,7 @@ pub extern "C" fn every_call(memory: &mut Memory<'_>, inputs: &Inputs<'_>) {
     let Memory { exclusive, shared, constant, bytes, ledger, storage } = memory;
     let cells = exclusive.each_mut().map(|words| (&mut **words).into_words());
     values::calls(bytes, inputs);
+    link::calls(bytes, inputs);
     views::read(*constant, inputs);
     views::read(*shared, inputs);
     views::read(cells, inputs);

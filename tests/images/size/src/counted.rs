@@ -14,9 +14,11 @@ use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m::register::msp;
 use cortex_m_semihosting::{debug, hprintln};
 use size::{CALLS, Call, Input};
+use slipring_core::layout::Geometry;
+use slipring_core::link::{Fate, Receiver, Sender};
 use slipring_core::partition::Partitions;
 use slipring_core::publisher::{Entry, Publisher};
-use slipring_core::ring::{Ring, WorkItem};
+use slipring_core::ring::{Job, Ring, WorkItem};
 use slipring_core::tenant::TenantTable;
 use slipring_core::{opcode, slot};
 
@@ -72,6 +74,9 @@ fn measure(call: Call) -> (u32, u32, bool) {
     let mut ledger = [Entry::FREE; SLOTS];
     let (partitions, tenants) = (Partitions::single(SLOTS as u32), TenantTable::open(1));
     let ring = Ring::new(&shared).unwrap();
+    let geometry = Geometry::of_slots(SLOTS as u32, 8).unwrap();
+    let (mut sender, mut incoming, mut outgoing) = (Sender::new(1, geometry), [0; 256], [0; 72]);
+    let len = connect(&mut sender, geometry, &mut incoming);
     let mut input = black_box(Input {
         exclusive: &mut exclusive,
         shared: &shared,
@@ -81,6 +86,10 @@ fn measure(call: Call) -> (u32, u32, bool) {
         batch: &batch,
         ops: &ops,
         publisher: Publisher::new(ring, ledger.as_mut_slice(), partitions, tenants).unwrap(),
+        sender: &mut sender,
+        incoming: &incoming[..len],
+        outgoing: &mut outgoing,
+        geometry,
     });
     let call = black_box(call);
 
@@ -100,6 +109,38 @@ fn measure(call: Call) -> (u32, u32, bool) {
         deepest += 4;
     }
     (before.wrapping_sub(after) & 0x00FF_FFFF, top - deepest, ok)
+}
+
+/// Connects a sender to a host, sends a job and puts another one in the window. Writes what the
+/// host answers, which the sender has not heard yet, to `answer`.
+fn connect(sender: &mut Sender<8>, geometry: Geometry, answer: &mut [u8]) -> usize {
+    let mut host = Receiver::<8>::new(2, geometry);
+    let mut wire = [0; 256];
+    let job = Job::new(opcode::ATOMIC_ADD, &[1, 2, 3, 4]);
+    host.set_credits(8);
+    for _ in 0..8 {
+        let len = host.transmit(1, &mut wire);
+        let mut heard = 0;
+        while heard < len {
+            heard += sender.receive(&wire[heard..len], 1);
+            while sender.next_event().is_some() {}
+        }
+        let len = sender.transmit(1, &mut wire);
+        let mut heard = 0;
+        while heard < len {
+            heard += host.receive(&wire[heard..len], 1);
+            while host.next_event().is_some() {}
+        }
+        if let Some((ticket, _)) = host.next_slot() {
+            host.result(ticket, Fate::Done, &[7; 12]).unwrap();
+            sender.publish(&job).unwrap();
+            return host.transmit(1, answer);
+        }
+        if sender.is_connected() {
+            sender.publish(&job).unwrap();
+        }
+    }
+    0
 }
 
 #[panic_handler]

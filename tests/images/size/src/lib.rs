@@ -3,8 +3,11 @@
 
 #![no_std]
 
-use core::sync::atomic::AtomicU32;
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU8, AtomicU32};
 
+use slipring_core::layout::Geometry;
+use slipring_core::link::Sender;
 use slipring_core::opcode;
 use slipring_core::packed::{Op, Payload};
 use slipring_core::publisher::{Entry, Publisher};
@@ -28,19 +31,31 @@ pub struct Input<'a> {
     pub ops: &'a [Op<'a>],
     /// A publisher of a ring as long as the shared words.
     pub publisher: Publisher<&'a mut [Entry]>,
+    /// A connected link with one job to send.
+    pub sender: &'a mut Sender<8>,
+    /// What has come over its wire: an acknowledgment and a result of twelve words.
+    pub incoming: &'a [u8],
+    /// Where what goes over the wire is put.
+    pub outgoing: &'a mut [u8],
+    /// Of a link that is yet to be made.
+    pub geometry: Geometry,
 }
 
 /// A call to measure; `false` when it was refused.
 pub type Call = extern "C" fn(&mut Input<'_>) -> bool;
 
 /// The calls under their symbols' names.
-pub const CALLS: [(&str, Call); 6] = [
+pub const CALLS: [(&str, Call); 10] = [
     ("publish_exclusive", publish_exclusive),
     ("publish_shared", publish_shared),
     ("publish_window_16", publish_window_16),
     ("publish_batch_4", publish_batch_4),
     ("publish_packed_4", publish_packed_4),
     ("publisher_publish", publisher_publish),
+    ("link_publish", link_publish),
+    ("link_transmit", link_transmit),
+    ("link_receive", link_receive),
+    ("link_sender", link_sender),
 ];
 
 /// One slot of four arguments, in exclusive words.
@@ -84,4 +99,44 @@ pub extern "C" fn publish_packed_4(input: &mut Input<'_>) -> bool {
 pub extern "C" fn publisher_publish(input: &mut Input<'_>) -> bool {
     let job = Job::new(opcode::ATOMIC_ADD, input.args);
     Ring::new(input.shared).is_ok_and(|ring| input.publisher.publish(ring, &job).is_ok())
+}
+
+/// A job of four arguments to the window of a link.
+#[unsafe(no_mangle)]
+pub extern "C" fn link_publish(input: &mut Input<'_>) -> bool {
+    input.sender.publish(&Job::new(opcode::ATOMIC_ADD, input.args)).is_ok()
+}
+
+/// The next frame of a link: a publish, from the window to the last byte for the wire.
+#[unsafe(no_mangle)]
+pub extern "C" fn link_transmit(input: &mut Input<'_>) -> bool {
+    input.sender.transmit(1, input.outgoing) == input.outgoing.len()
+}
+
+/// An acknowledgment and a result of twelve words, from the bytes of the wire to the event.
+#[unsafe(no_mangle)]
+pub extern "C" fn link_receive(input: &mut Input<'_>) -> bool {
+    // It stops at the result, to have the event taken.
+    let (mut rest, mut events) = (input.incoming, 0);
+    while !rest.is_empty() && events < 2 {
+        let taken = input.sender.receive(rest, 1);
+        events += u32::from(input.sender.next_event().is_some());
+        rest = rest.get(taken..).unwrap_or(&[]);
+    }
+    rest.is_empty() && events == 1
+}
+
+/// All that firmware calls of a link: its first turn, which sends a hello. The static stands for
+/// the one that firmware has the sender in.
+#[unsafe(no_mangle)]
+pub extern "C" fn link_sender(input: &mut Input<'_>) -> bool {
+    static SENDER: [AtomicU8; size_of::<Sender<8>>()] =
+        [const { AtomicU8::new(0) }; size_of::<Sender<8>>()];
+    black_box(&SENDER);
+    *input.sender = Sender::new(input.slot, input.geometry);
+    let taken = input.sender.receive(input.incoming, 1);
+    while input.sender.next_event().is_some() {}
+    let refused = input.sender.publish(&Job::new(opcode::ATOMIC_ADD, input.args)).is_err();
+    let sent = input.sender.transmit(1, input.outgoing);
+    taken == input.incoming.len() && refused && sent > 0 && input.sender.wait_ms(1) > 0
 }

@@ -1,0 +1,375 @@
+//! Who is at the other end: greeting, refusing, starting anew.
+
+mod core_link_fixture;
+
+use core_link_fixture::{Frame, HELLO, Link, PUBLISH, RESET, connected_events, hello};
+use slipring_core::layout::Geometry;
+use slipring_core::link::{
+    Event, Fate, HostEvent, Notice, Reason, Receiver, Refusal, ResultError, SendError,
+};
+
+const REFUSED_BY: fn(Refusal) -> Event = |refusal| Event::Link(Notice::RefusedByPeer(refusal));
+
+fn refused(reason: Reason, expected: u32, found: u32) -> Refusal {
+    Refusal { reason, expected, found }
+}
+
+#[test]
+fn both_sides_call_the_connection_alike() {
+    let mut link = Link::new();
+    link.settle();
+    let [Event::Link(Notice::Connected { session })] = link.events[..] else { panic!("no event") };
+    assert_eq!(link.host_events, [HostEvent::Link(Notice::Connected { session })]);
+    assert_eq!(link.publish(&[]).unwrap().session, session);
+}
+
+#[test]
+fn it_does_not_matter_who_speaks_first() {
+    for (up_is_lost, down_is_lost) in [(true, false), (false, true), (true, true)] {
+        let mut link = Link::new();
+        let (up, down) = (link.up(), link.down());
+        if !up_is_lost {
+            link.hear_up(&up);
+        }
+        if !down_is_lost {
+            link.hear_down(&down);
+        }
+        link.settle();
+        link.now += 100;
+        link.settle();
+        assert!(link.sender.is_connected() && link.receiver.is_connected());
+    }
+}
+
+#[test]
+fn sides_with_the_same_id_are_told_apart() {
+    let mut link = Link::new();
+    link.restart_receiver(1);
+    link.settle();
+    link.publish(&[7]).unwrap();
+    link.settle();
+    assert_eq!(link.taken().1, [7]);
+}
+
+#[test]
+fn a_side_alone_greets_ever_more_rarely_and_at_least_once_a_second() {
+    let mut link = Link::new();
+    let mut times = Vec::new();
+    while link.now < 10_000 {
+        if !link.up().is_empty() {
+            times.push(link.now);
+        }
+        assert_eq!(link.up(), []);
+        link.now += link.sender.wait_ms(link.now);
+    }
+    let waits: Vec<u32> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(waits[..6], [100, 200, 400, 800, 1_000, 1_000]);
+}
+
+#[test]
+fn a_host_of_another_geometry_is_refused_with_both_values_and_told_once() {
+    let counts = |[slots, observables, debug_records, io_slots]: [u32; 4]| {
+        Geometry::new(slots, observables, debug_records, io_slots).unwrap()
+    };
+    for (reason, ours, theirs, geometry) in [
+        (Reason::Slots, 16, 32, counts([32, 8, 64, 64])),
+        (Reason::Observables, 8, 9, counts([16, 9, 64, 64])),
+        (Reason::DebugRecords, 64, 4, counts([16, 8, 4, 64])),
+        (Reason::IoSlots, 64, 2, counts([16, 8, 64, 2])),
+    ] {
+        let mut link = Link::new();
+        link.receiver = Receiver::new(9, geometry);
+        for _ in 0..5 {
+            link.settle();
+            link.now += 1_000;
+        }
+        let (by_sender, by_receiver) =
+            (refused(reason, ours, theirs), refused(reason, theirs, ours));
+        let host = |notice| HostEvent::Link(notice);
+        assert_eq!(link.events.len(), 2);
+        assert!(link.events.contains(&Event::Link(Notice::Refused(by_sender))));
+        assert!(link.events.contains(&REFUSED_BY(by_receiver)));
+        assert_eq!(link.host_events.len(), 2);
+        assert!(link.host_events.contains(&host(Notice::Refused(by_receiver))));
+        assert!(link.host_events.contains(&host(Notice::RefusedByPeer(by_sender))));
+        assert_eq!(link.publish(&[]), Err(SendError::NotConnected));
+        // A host that fits is welcome at any time.
+        link.restart_receiver(10);
+        link.now += 1_000;
+        link.settle();
+        assert_eq!(connected_events(&link.events), 1);
+    }
+}
+
+#[test]
+fn other_revisions_are_refused_with_both_values() {
+    for (reason, word, theirs) in [(Reason::LinkRevision, 0, 2), (Reason::AbiRevision, 2, 77)] {
+        let mut link = Link::new();
+        link.up();
+        let mut other = hello(2, 9, 0);
+        other.words[word] = theirs;
+        link.hear_down(&other.bytes());
+        link.hear_down(&other.bytes());
+        let refusal = refused(reason, 1, theirs);
+        assert_eq!(link.events, [Event::Link(Notice::Refused(refusal))]);
+        let reset = Frame::new(RESET, 0, &[9, reason as u32, 1, theirs]);
+        assert_eq!(Frame::all(&link.up()), [reset]);
+    }
+}
+
+#[test]
+fn a_refusal_that_this_revision_does_not_know_is_told_too() {
+    let mut link = Link::new();
+    link.hear_down(&Frame::new(RESET, 0, &[1, 99, 5, 6]).bytes());
+    assert_eq!(link.events, [REFUSED_BY(refused(Reason::Other, 5, 6))]);
+}
+
+#[test]
+fn two_senders_refuse_each_other() {
+    let (mut a, mut b) = (Link::new(), Link::new());
+    b.restart_sender(9);
+    for _ in 0..4 {
+        let (from_a, from_b) = (a.up(), b.up());
+        a.hear_down(&from_b);
+        b.hear_down(&from_a);
+    }
+    let refusal = refused(Reason::Role, 2, 1);
+    for link in [a, b] {
+        assert!(link.events.contains(&Event::Link(Notice::Refused(refusal))));
+        assert!(link.events.contains(&REFUSED_BY(refusal)));
+        assert!(!link.sender.is_connected());
+    }
+}
+
+#[test]
+fn a_reset_of_another_session_is_nothing() {
+    let mut link = Link::new();
+    link.hear_down(&Frame::new(RESET, 0, &[77, 0, 1, 2]).bytes());
+    assert_eq!(link.events, []);
+    let mut link = Link::connected(4);
+    link.hear_up(&Frame::new(RESET, 0, &[77, 0, 1, 2]).bytes());
+    assert!(link.host_events.is_empty() && link.receiver.is_connected());
+}
+
+#[test]
+fn a_wire_that_echoes_is_not_taken_for_the_peer() {
+    let mut link = Link::new();
+    for _ in 0..10 {
+        let (up, down) = (link.up(), link.down());
+        link.hear_down(&up);
+        link.hear_up(&down);
+        link.now += 1_000;
+    }
+    assert!(link.events.is_empty() && link.host_events.is_empty());
+    // Connected, with both echoes on top.
+    let mut link = Link::connected(16);
+    let mut told = 0;
+    for number in 0..50 {
+        link.publish(&[number]).unwrap();
+        let (up, down) = (link.up(), link.down());
+        for bytes in [up, down] {
+            link.hear_up(&bytes);
+            link.hear_down(&bytes);
+        }
+        let (tickets, numbers) = link.taken();
+        assert_eq!(numbers, [number]);
+        link.receiver.result(tickets[0], Fate::Done, &[]).unwrap();
+        link.receiver.set_credits(16);
+        link.settle();
+        told += link.fates().len();
+    }
+    assert_eq!(told, 50);
+}
+
+#[test]
+fn when_the_host_starts_anew_every_job_in_flight_is_told_of_and_none_goes_again() {
+    let mut link = Link::connected(4);
+    link.publish_all(0..8);
+    link.settle();
+    // 0 has ended; 1 and 2 have come; 3 came, but was not taken; 4 and 5 were never sent.
+    let (tickets, _) = link.taken();
+    link.receiver.result(tickets[0], Fate::Done, &[]).unwrap();
+    link.settle();
+    link.restart_receiver(3);
+    link.settle();
+    let done = (0, Fate::Done);
+    let unknown = (1..4).map(|number| (number, Fate::Unknown));
+    let not_run = (4..8).map(|number| (number, Fate::NotRun));
+    let told: Vec<_> = [done].into_iter().chain(unknown).chain(not_run).collect();
+    assert_eq!(link.fates(), told);
+    assert_eq!(link.events[0], Event::Link(Notice::Disconnected));
+    assert_eq!(link.slots(), []);
+    // And it goes on, with the next number.
+    let ticket = link.publish(&[8]).unwrap();
+    assert_eq!(ticket.number, 8);
+    link.settle();
+    assert_eq!(link.taken(), (vec![ticket], vec![8]));
+}
+
+#[test]
+fn a_side_that_was_led_to_begin_anew_makes_the_other_do_so_too() {
+    let mut link = Link::connected(8);
+    let tickets = link.publish_all(0..3);
+    let up = link.up();
+    link.hear_up(&up[..72]);
+    assert_eq!(link.taken().0, tickets[..1]);
+    // A hello of nobody, and the rest of the jobs comes late.
+    link.hear_down(&hello(2, 99, 0).bytes());
+    link.hear_up(&up[72..]);
+    assert_eq!(link.fates(), [0, 1, 2].map(|number| (number, Fate::Unknown)));
+    link.settle();
+    assert!(link.host_events.contains(&HostEvent::Link(Notice::Disconnected)));
+    assert_eq!(link.taken(), (vec![], vec![]));
+    let (session, number) = (tickets[0].session, 0);
+    let late = link.receiver.result(tickets[0], Fate::Done, &[]);
+    assert_eq!(late, Err(ResultError::Orphaned { session, number }));
+    link.publish_all(3..5);
+    link.settle();
+    assert_eq!(link.taken().1, [3, 4]);
+}
+
+#[test]
+fn while_fates_are_told_nothing_is_published() {
+    let mut link = Link::connected(4);
+    link.publish_all(0..3);
+    link.up();
+    link.restart_receiver(3);
+    let down = link.down();
+    assert!(link.sender.receive(&down, link.now) > 0);
+    for left in (0..4).rev() {
+        assert_eq!(link.publish(&[]), Err(SendError::NotConnected));
+        assert_eq!(link.sender.receive(&down, link.now), 0);
+        assert!(link.sender.next_event().is_some(), "{left} are left");
+    }
+    assert_eq!(link.sender.next_event(), None);
+}
+
+#[test]
+fn when_the_microcontroller_starts_anew_nothing_of_before_is_run_or_delivered() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..8);
+    link.settle();
+    let tickets: Vec<_> = link.slots().into_iter().map(|(ticket, _)| ticket).collect();
+    link.receiver.set_credits(8);
+    link.settle();
+    link.publish_all(8..10);
+    link.settle();
+    // A result that arrived, one on its way, one that was not sent; 8 and 9 were not taken.
+    link.receiver.result(tickets[0], Fate::Done, &[]).unwrap();
+    link.settle();
+    link.receiver.result(tickets[1], Fate::Done, &[]).unwrap();
+    let _lost = link.down();
+    link.receiver.result(tickets[2], Fate::Done, &[]).unwrap();
+    link.restart_sender(5);
+    let up = link.up();
+    link.hear_up(&up);
+    let orphaned = [1, 2].map(|index| HostEvent::Orphaned { ticket: tickets[index] });
+    assert_eq!(link.host_events[0], HostEvent::Link(Notice::Disconnected));
+    assert_eq!(link.host_events[1..], orphaned);
+    link.settle();
+    assert!(matches!(link.host_events[3..], [HostEvent::Link(Notice::Connected { .. })]));
+    assert_eq!(link.slots(), []);
+    let (session, number) = (tickets[3].session, tickets[3].number);
+    let late = link.receiver.result(tickets[3], Fate::Done, &[]);
+    assert_eq!(late, Err(ResultError::Orphaned { session, number }));
+    assert_eq!(link.fates(), [(0, Fate::Done)]);
+    // The first job of the new one, although it has the old number.
+    let ticket = link.publish(&[70]).unwrap();
+    assert_eq!((ticket.number, ticket.session != session), (0, true));
+    link.settle();
+    assert_eq!(link.taken().1, [70]);
+}
+
+#[test]
+fn frames_of_an_older_session_that_some_bridge_has_kept_are_never_taken() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..4);
+    let up = link.up();
+    link.hear_up(&up);
+    let (tickets, _) = link.taken();
+    for ticket in tickets {
+        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    }
+    let down = link.down();
+    // Either side starts anew; both, one after the other.
+    for restarts in 1..4 {
+        if restarts & 1 != 0 {
+            link.restart_sender(10 + restarts);
+        }
+        if restarts & 2 != 0 {
+            link.restart_receiver(20 + restarts);
+        }
+        link.settle();
+        link.events.clear();
+        link.publish_all(0..3);
+        link.hear_up(&up);
+        link.hear_down(&down);
+        link.settle();
+        link.hear_up(&up);
+        link.hear_down(&down);
+        assert_eq!(link.taken().1, [0, 1, 2], "restarts {restarts}");
+        assert_eq!(link.events, [], "restarts {restarts}");
+        assert!(link.receiver.counters().strays >= 4);
+    }
+}
+
+#[test]
+fn a_session_id_that_is_used_again_is_noticed_where_the_wire_is_good() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..5);
+    link.settle();
+    assert_eq!(link.slots().len(), 5);
+    link.restart_sender(1);
+    link.settle();
+    link.publish_all(5..8);
+    link.settle();
+    assert_eq!(link.taken().1, [5, 6, 7]);
+}
+
+#[test]
+fn a_peer_that_believes_to_be_connected_is_greeted_at_once_and_not_for_every_frame() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..8);
+    let up = link.up();
+    link.restart_receiver(3);
+    let _lost = link.down();
+    link.now += 50;
+    link.hear_up(&up);
+    let hellos = Frame::all(&link.down());
+    assert_eq!(hellos.iter().map(|frame| frame.kind).collect::<Vec<_>>(), [HELLO]);
+    link.hear_up(&up);
+    assert_eq!(link.down(), []);
+}
+
+#[test]
+fn a_side_that_missed_the_hello_of_the_other_is_connected_after_all() {
+    // The sender is connected, and its own hello is lost; so are its first jobs.
+    let mut link = Link::new();
+    link.receiver.set_credits(8);
+    let up = link.up();
+    link.hear_up(&up);
+    let down = link.down();
+    link.hear_down(&down);
+    assert!(link.sender.is_connected() && !link.receiver.is_connected());
+    let _lost = link.up();
+    link.publish_all(0..3);
+    let _lost = link.up();
+    link.now += 1_000;
+    link.settle();
+    link.now += 1_000;
+    link.settle();
+    assert_eq!(link.taken().1, [0, 1, 2]);
+}
+
+#[test]
+fn a_sender_whose_host_has_gone_goes_on_asking_and_sends_nothing_else_anew() {
+    let mut link = Link::connected(8);
+    link.publish(&[7]).unwrap();
+    link.up();
+    let mut kinds = Vec::new();
+    for _ in 0..100 {
+        link.now += 1_000;
+        kinds.extend(Frame::all(&link.up()).iter().map(|frame| frame.kind));
+    }
+    assert_eq!(kinds, [HELLO, PUBLISH].repeat(100));
+}
