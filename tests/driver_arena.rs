@@ -2,7 +2,7 @@
 
 mod gpu;
 
-use gpu::{everywhere, on_gpu};
+use gpu::{copy_half, everywhere, on_gpu};
 use slipring_core::layout::Geometry;
 use slipring_core::publisher::Outcome;
 use slipring_core::ring::Job;
@@ -169,18 +169,7 @@ fn the_arena_is_what_passes_of_the_users_own_have_left() {
     on_gpu(builder().arena(ARENA), |driver| {
         for round in 1..20 {
             driver.write_arena(0, &[round; WORDS / 2]).unwrap();
-            let gpu = driver.gpu().unwrap();
-            let (half, arena) = (WORDS as u64 * 2, driver.arena().unwrap());
-            let between = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size: half,
-                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(arena, 0, &between, 0, half);
-            encoder.copy_buffer_to_buffer(&between, 0, arena, half, half);
-            gpu.submit([encoder.finish()]).unwrap();
+            copy_half(driver.gpu().unwrap(), driver.arena().unwrap());
             // The pass does not see this.
             driver.write_arena(WORDS / 2 - 1, &[0]).unwrap();
             assert_eq!(arena_words(driver, WORDS - 1), [round]);

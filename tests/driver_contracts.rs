@@ -2,7 +2,7 @@
 
 mod gpu;
 
-use gpu::{everywhere, on_gpu};
+use gpu::{copy_half, everywhere, on_gpu};
 use slipring_core::control::MASK_ALL;
 use slipring_core::io_queue::{Completion, IoQueueError};
 use slipring_core::layout::{Buffer, Geometry, LayoutError};
@@ -515,18 +515,7 @@ fn the_workspace_is_what_passes_of_the_users_own_have_left() {
     on_gpu(builder, |driver| {
         for round in 1..20 {
             driver.write_workspace(0, &vec![round; WORDS]).unwrap();
-            let gpu = driver.gpu().unwrap();
-            let (half, workspace) = (WORDS as u64 * 4, driver.workspace().unwrap());
-            let between = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size: half,
-                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(workspace, 0, &between, 0, half);
-            encoder.copy_buffer_to_buffer(&between, 0, workspace, half, half);
-            gpu.submit([encoder.finish()]).unwrap();
+            copy_half(driver.gpu().unwrap(), driver.workspace().unwrap());
             // The pass does not see this.
             driver.write_workspace(WORDS - 1, &[0]).unwrap();
             let mut word = [0];

@@ -1,35 +1,13 @@
-//! What a chunk allocates: nothing, from the read to its being handed back. A counting allocator
-//! sees every Rust allocation of the process, on any thread. (One test: it must be alone.)
+//! What a chunk allocates: nothing, from the read to its being handed back.
 
+mod counting;
 mod gpu;
 mod ingest;
 
+use counting::allocated;
 use ingest::{CHUNK_BYTES, CHUNKS, TempFile, pattern, sum_job, summing, sums_of_every};
 use slipring_driver::input::{Caching, ChunkEnd, Ingest, Source};
 use slipring_driver::{BackendChoice, Driver, Readback, Rung};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// Chunks of a run, and how many of them come before the count begins.
 const RUN: usize = 8000;
@@ -77,9 +55,9 @@ fn allocates_nothing(driver: &mut Driver, rung: Rung, source: Source, sums: &[[u
             chunks += 1;
         }
         if chunks < WARM_UP {
-            before = ALLOCATIONS.load(Relaxed);
+            before = allocated();
         }
     }
-    let allocated = ALLOCATIONS.load(Relaxed) - before;
+    let allocated = allocated() - before;
     assert_eq!(allocated, 0, "in {} chunks, {named}", RUN - WARM_UP);
 }

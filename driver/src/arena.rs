@@ -171,6 +171,11 @@ impl Arena {
         self.memory.get()
     }
 
+    /// The same, of a driver that is open.
+    pub(crate) fn chosen(&self) -> &Memory {
+        self.memory().expect("a driver that is open has chosen it")
+    }
+
     /// Whether the kernel works on a copy of what has landed.
     pub(crate) fn is_copied(&self) -> bool {
         self.memory().is_some_and(|memory| memory.rung == Rung::Bounce)

@@ -66,9 +66,10 @@ pub trait RowMut: sealed::Sealed {}
 impl RowMut for Driver {}
 impl RowMut for &mut Driver {}
 
-mod sealed {
+pub(crate) mod sealed {
     use super::Driver;
 
+    /// Who has a driver; of this crate's own types only.
     pub trait Sealed {
         fn driver(&mut self) -> &mut Driver;
     }

@@ -1,6 +1,8 @@
 //! An allocator that counts every Rust allocation of the process, on any thread. (A target that
 //! uses it has one test, which must be alone.)
 
+#![allow(dead_code, reason = "each test target uses its part")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -25,10 +27,15 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// How much was allocated so far.
+pub fn allocated() -> u64 {
+    ALLOCATIONS.load(Relaxed)
+}
+
 /// How much is allocated by so many turns in the steady state.
 pub fn allocations(turns: u32, mut turn: impl FnMut()) -> u64 {
     (0..10).for_each(|_| turn());
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = allocated();
     (0..turns).for_each(|_| turn());
-    ALLOCATIONS.load(Relaxed) - before
+    allocated() - before
 }

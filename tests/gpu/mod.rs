@@ -7,7 +7,8 @@
 
 use slipring_core::layout::Geometry;
 use slipring_core::ring::Job;
-use slipring_driver::{BackendChoice, Driver, DriverBuilder, Handler, Kernel};
+use slipring_driver::gpu::Gpu;
+use slipring_driver::{BackendChoice, Driver, DriverBuilder, Handler, Kernel, wgpu};
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, Once};
@@ -130,6 +131,21 @@ pub fn on_gpu(builder: DriverBuilder, check: impl Fn(&mut Driver)) {
         println!("on {}", driver.backend().backend);
         check(&mut driver);
     }
+}
+
+/// A pass of the user's own: copies the first half of a buffer over the second.
+pub fn copy_half(gpu: &Gpu, buffer: &wgpu::Buffer) {
+    let half = buffer.size() / 2;
+    let between = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: half,
+        usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &between, 0, half);
+    encoder.copy_buffer_to_buffer(&between, 0, buffer, half, half);
+    gpu.submit([encoder.finish()]).unwrap();
 }
 
 /// Slots of [`long_work`]'s ring.

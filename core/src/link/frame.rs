@@ -64,6 +64,16 @@ pub(super) enum Input<'a> {
     Frame(Frame<'a>),
 }
 
+/// Whom frames are for.
+pub(super) trait Side {
+    fn hear(&mut self, frame: Frame<'_>, now_ms: u32);
+
+    /// Whether an event is to be taken before more is heard.
+    fn has_event(&self) -> bool;
+
+    fn count_damage(&mut self);
+}
+
 /// Finds frames in the bytes of a wire.
 #[derive(Debug)]
 pub(super) struct Deframer {
@@ -81,7 +91,7 @@ impl Deframer {
         Self { buffer: [0; 1 + BODY + 1], len: 0, left: 0, is_empty: true }
     }
 
-    pub fn push(&mut self, byte: u8) -> Input<'_> {
+    fn push(&mut self, byte: u8) -> Input<'_> {
         if byte != 0 {
             self.push_coded(byte);
             return Input::More;
@@ -93,6 +103,26 @@ impl Deframer {
             Some(frame) if left == 0 => Input::Frame(frame),
             _ => Input::Damage,
         }
+    }
+
+    /// Takes bytes until `side` has an event, and says how many it took.
+    pub fn feed(&mut self, side: &mut impl Side, bytes: &[u8], now_ms: u32) -> usize {
+        if side.has_event() {
+            return 0;
+        }
+        for (taken, byte) in bytes.iter().enumerate() {
+            match self.push(*byte) {
+                Input::More => {}
+                Input::Damage => side.count_damage(),
+                Input::Frame(frame) => {
+                    side.hear(frame, now_ms);
+                    if side.has_event() {
+                        return taken + 1;
+                    }
+                }
+            }
+        }
+        bytes.len()
     }
 
     /// The frame that has come last, as long as nothing is pushed. It had so many words.

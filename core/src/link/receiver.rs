@@ -2,7 +2,7 @@
 
 use super::endpoint::{Endpoint, Payload, count};
 use super::event::{Counters, Fate, HostEvent, LinkTicket, Notice, ResultError};
-use super::frame::{Deframer, Frame, Input, Outbox, kind, near};
+use super::frame::{self, Deframer, Frame, Outbox, kind, near};
 use super::session::Role;
 use super::tickets::Tickets;
 use crate::layout::Geometry;
@@ -103,22 +103,7 @@ impl<const WINDOW: usize> Receiver<WINDOW> {
     /// will be sent once more.
     #[must_use = "bytes beyond these were not looked at"]
     pub fn receive(&mut self, bytes: &[u8], now_ms: u32) -> usize {
-        if self.side.has_event() {
-            return 0;
-        }
-        for (taken, byte) in bytes.iter().enumerate() {
-            match self.input.push(*byte) {
-                Input::More => {}
-                Input::Damage => count(&mut self.side.endpoint.counters.damaged),
-                Input::Frame(frame) => {
-                    self.side.hear(frame, now_ms);
-                    if self.side.has_event() {
-                        return taken + 1;
-                    }
-                }
-            }
-        }
-        bytes.len()
+        self.input.feed(&mut self.side, bytes, now_ms)
     }
 
     /// Writes what is to be sent now to `bytes`, and says how much that is.
@@ -195,7 +180,7 @@ impl<const WINDOW: usize> Receiver<WINDOW> {
     }
 }
 
-impl<const WINDOW: usize> Side<WINDOW> {
+impl<const WINDOW: usize> frame::Side for Side<WINDOW> {
     fn hear(&mut self, frame: Frame<'_>, now: u32) {
         let Some(frame) = self.endpoint.hear(frame, now) else {
             if let Some(Notice::Connected { .. }) = self.endpoint.notice {
@@ -223,6 +208,17 @@ impl<const WINDOW: usize> Side<WINDOW> {
         }
     }
 
+    fn has_event(&self) -> bool {
+        let Endpoint { notice, session, outgoing, .. } = &self.endpoint;
+        notice.is_some() || !session.is_connected() && outgoing.has_unacknowledged()
+    }
+
+    fn count_damage(&mut self) {
+        count(&mut self.endpoint.counters.damaged);
+    }
+}
+
+impl<const WINDOW: usize> Side<WINDOW> {
     const fn place(&self, number: u32) -> usize {
         number as usize % WINDOW
     }
@@ -230,10 +226,5 @@ impl<const WINDOW: usize> Side<WINDOW> {
     fn tell_limit(&mut self) {
         let room = self.credits.min(WINDOW as u32);
         self.endpoint.take_up_to(self.taken.wrapping_add(room));
-    }
-
-    fn has_event(&self) -> bool {
-        let Endpoint { notice, session, outgoing, .. } = &self.endpoint;
-        notice.is_some() || !session.is_connected() && outgoing.has_unacknowledged()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::endpoint::{Endpoint, Payload, count};
 use super::event::{Counters, Event, Fate, LinkTicket, ResultWords, SendError};
-use super::frame::{Deframer, Frame, Input, Outbox, kind, near};
+use super::frame::{self, Deframer, Frame, Outbox, kind, near};
 use super::session::Role;
 use super::tickets::Tickets;
 use super::{MAX_UNFINISHED, MAX_WINDOW};
@@ -133,22 +133,7 @@ impl<const WINDOW: usize> Sender<WINDOW> {
     /// will be sent once more.
     #[must_use = "bytes beyond these were not looked at"]
     pub fn receive(&mut self, bytes: &[u8], now_ms: u32) -> usize {
-        if self.side.has_event() {
-            return 0;
-        }
-        for (taken, byte) in bytes.iter().enumerate() {
-            match self.input.push(*byte) {
-                Input::More => {}
-                Input::Damage => count(&mut self.side.endpoint.counters.damaged),
-                Input::Frame(frame) => {
-                    self.side.hear(frame, now_ms);
-                    if self.side.has_event() {
-                        return taken + 1;
-                    }
-                }
-            }
-        }
-        bytes.len()
+        self.input.feed(&mut self.side, bytes, now_ms)
     }
 
     /// Writes what is to be sent now to `bytes`, and says how much that is.
@@ -184,7 +169,7 @@ impl<const WINDOW: usize> Sender<WINDOW> {
     }
 }
 
-impl<const WINDOW: usize> Side<WINDOW> {
+impl<const WINDOW: usize> frame::Side for Side<WINDOW> {
     fn hear(&mut self, frame: Frame<'_>, now: u32) {
         if let Some(frame) = self.endpoint.hear(frame, now) {
             self.hear_result(&frame);
@@ -193,6 +178,16 @@ impl<const WINDOW: usize> Side<WINDOW> {
         self.endpoint.take_up_to(self.endpoint.arrivals.next().wrapping_add(MAX_WINDOW));
     }
 
+    fn has_event(&self) -> bool {
+        self.endpoint.notice.is_some() || self.result > 0 || self.left_behind().is_some()
+    }
+
+    fn count_damage(&mut self) {
+        count(&mut self.endpoint.counters.damaged);
+    }
+}
+
+impl<const WINDOW: usize> Side<WINDOW> {
     fn hear_result(&mut self, frame: &Frame<'_>) {
         if frame.kind != kind::RESULT || frame.word(0) != self.endpoint.session.token_in() {
             count(&mut self.endpoint.counters.strays);
@@ -210,9 +205,5 @@ impl<const WINDOW: usize> Side<WINDOW> {
     /// Jobs of a connection that has ended, whose fates are to be told.
     fn left_behind(&self) -> Option<u32> {
         if self.endpoint.session.is_connected() { None } else { self.tickets.oldest() }
-    }
-
-    fn has_event(&self) -> bool {
-        self.endpoint.notice.is_some() || self.result > 0 || self.left_behind().is_some()
     }
 }

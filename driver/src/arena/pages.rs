@@ -51,8 +51,8 @@ impl Pages {
     pub(crate) fn words(&self) -> &[AtomicU32] {
         let start = self.mapping.as_mut_ptr().wrapping_add(self.first_byte).cast();
         // SAFETY: the pages stay mapped as long as `self`, start at a page, and are zero or what was
-        // written; a memfd's are sealed against shrinking. Whoever else writes to them (the kernel for a read that was started, a GPU)
-        // does so as with any atomic.
+        // written; a memfd's are sealed against shrinking. Whoever else writes to them (the kernel
+        // for a read that was started, a GPU) does so as with any atomic.
         // (`every_rung_delivers_every_byte` in tests/driver_ingest.rs)
         unsafe { std::slice::from_raw_parts(start, self.words) }
     }

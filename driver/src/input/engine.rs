@@ -79,6 +79,9 @@ pub(crate) trait Engine: Send {
     fn in_flight(&self) -> usize;
 }
 
+/// How often a transfer is tried again at one byte, when the system says that it may succeed later.
+pub(crate) const MAX_TRIES: u32 = 1000;
+
 /// Whether the same call or transfer may succeed when it is made again. (What a thread has started,
 /// the kernel cancels when that thread ends.)
 pub(crate) fn is_passing(errno: i32) -> bool {

@@ -23,7 +23,7 @@ use super::engine::{Engine, unless_passing};
 use super::ladder::IngestPath;
 use super::publish::Publish;
 use super::source::Source;
-use crate::arena::{Landing, Reader};
+use crate::arena::Reader;
 use crate::driver::Driver;
 use chunk::{Chunk, State};
 use read::Failure;
@@ -75,8 +75,6 @@ pub struct Ingest {
     path: IngestPath,
     /// Nobody else's before the engine is gone, whose reads land there.
     reader: Reader,
-    landing: Landing,
-    chunk_bytes: u32,
     depth: usize,
     batch: u32,
     sources: Vec<Option<Reading>>,
@@ -125,8 +123,8 @@ impl Ingest {
     /// other, streams all at once.
     ///
     /// # Errors
-    /// [`IngestError::Full`], [`IngestError::Streams`], [`IngestError::Source`]; nothing is read
-    /// then.
+    /// [`IngestError::Args`], [`IngestError::Full`], [`IngestError::Streams`],
+    /// [`IngestError::Source`]; nothing is read then.
     pub fn add(&mut self, source: Source, job: ChunkJob) -> Result<SourceId, IngestError> {
         let most = ChunkJob::MAX_ARGS;
         if job.extra.len() > most {
@@ -138,7 +136,7 @@ impl Ingest {
         if source.is_stream() && streams > most {
             return Err(IngestError::Streams { streams, most });
         }
-        let opened = source.open(self.chunk_bytes)?;
+        let opened = source.open(self.chunk_bytes())?;
         let id = SourceId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
         let reading = Reading::new(id, opened, job, &mut *self.engine);
@@ -149,6 +147,10 @@ impl Ingest {
         self.sources[index] = Some(reading);
         self.end_if_over(index);
         Ok(id)
+    }
+
+    fn chunk_bytes(&self) -> u32 {
+        self.reader.arena.options().chunk_bytes
     }
 
     /// Whether chunks land in the arena of this driver.

@@ -1,7 +1,6 @@
 //! Which of the ways into an arena the system has.
 
 use super::engine::Engine;
-use super::faults::{Faults, Faulty};
 use super::ingest::IngestError;
 use super::threads::Threads;
 use super::uring::Uring;
@@ -38,10 +37,9 @@ pub(super) fn climb(
     arena: &Arena,
     depth: u32,
     files: u32,
-    faults: Option<Faults>,
-) -> Result<(Box<dyn Engine>, IngestPath, Landing), IngestError> {
-    let memory = arena.memory().expect("a driver that is open has chosen it");
-    let landing = memory.landing.clone();
+) -> Result<(Box<dyn Engine>, IngestPath), IngestError> {
+    let memory = arena.chosen();
+    let landing = &memory.landing;
     let mut reasons = memory.reason.clone();
     let mut step_down = |reason: String| {
         let between = if reasons.is_empty() { "" } else { "; " };
@@ -51,11 +49,11 @@ pub(super) fn climb(
     let (engine, rung): (Box<dyn Engine>, _) = match Uring::open(landing.clone(), depth, files) {
         Ok(_) if arena.first_rung == Rung::Threads => {
             step_down(format!("not wanted: {}", Rung::Plain));
-            (open_threads(&landing, depth)?, Rung::Threads)
+            (open_threads(landing, depth)?, Rung::Threads)
         }
         Err(error) => {
             step_down(format!("no io_uring: {error}"));
-            (open_threads(&landing, depth)?, Rung::Threads)
+            (open_threads(landing, depth)?, Rung::Threads)
         }
         Ok(uring) if arena.first_rung == Rung::Plain => {
             step_down(format!("not wanted: {}", memory.rung));
@@ -63,15 +61,11 @@ pub(super) fn climb(
         }
         Ok(mut uring) => {
             let registered = uring.register(arena.options().chunk_bytes as usize);
-            let refused = registered.map_err(|error| step_down(refusal(&error, &landing))).is_err();
+            let refused = registered.map_err(|error| step_down(refusal(&error, landing))).is_err();
             (Box::new(uring), if refused { Rung::Plain } else { memory.rung })
         }
     };
-    let engine = match faults {
-        None => engine,
-        Some(faults) => Box::new(Faulty { engine, faults, held: Vec::new() }),
-    };
-    Ok((engine, IngestPath { rung, is_copied, reason: reasons }, landing))
+    Ok((engine, IngestPath { rung, is_copied, reason: reasons }))
 }
 
 fn open_threads(landing: &Landing, depth: u32) -> Result<Box<dyn Engine>, IngestError> {

@@ -3,12 +3,13 @@
 use crate::driver::Driver;
 use crate::overlapped::Overlapped;
 use crate::persistent::{PersistError, Persistent};
+use crate::rows::sealed::Sealed;
 use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
 
 /// What [`Ingest`](super::Ingest) publishes through: a [`Driver`], or one of its guards,
 /// [`Overlapped`] and [`Persistent`].
-pub trait Publish: sealed::Owner {
+pub trait Publish: sealed::Serve {
     /// Publishes a job.
     ///
     /// # Errors
@@ -20,19 +21,18 @@ pub trait Publish: sealed::Owner {
 }
 
 mod sealed {
-    use super::{Driver, PersistError};
+    use super::{PersistError, Sealed};
 
-    /// Who has the driver whose arena chunks land in.
-    pub trait Owner {
-        fn driver(&mut self) -> &mut Driver;
-
+    pub trait Serve: Sealed {
         /// Whether a kernel stays on, whose I/O is then served.
-        fn serve(&mut self) -> Result<bool, PersistError>;
+        fn serve(&mut self) -> Result<bool, PersistError> {
+            Ok(false)
+        }
     }
 }
 
 macro_rules! publish_through {
-    ($publisher:ty, $driver:expr, $serve:expr) => {
+    ($publisher:ty) => {
         impl Publish for $publisher {
             fn publish(&mut self, job: &Job<'_>) -> Result<Ticket, PublisherError> {
                 <$publisher>::publish(self, job)
@@ -42,24 +42,31 @@ macro_rules! publish_through {
                 <$publisher>::outcome(self, ticket)
             }
         }
-
-        impl sealed::Owner for $publisher {
-            fn driver(&mut self) -> &mut Driver {
-                let driver: fn(&mut Self) -> &mut Driver = $driver;
-                driver(self)
-            }
-
-            fn serve(&mut self) -> Result<bool, PersistError> {
-                let serve: fn(&mut Self) -> Result<bool, PersistError> = $serve;
-                serve(self)
-            }
-        }
     };
 }
 
-publish_through!(Driver, |driver| driver, |_| Ok(false));
-publish_through!(Overlapped<'_>, |guard| guard.driver, |_| Ok(false));
-publish_through!(Persistent<'_>, |guard| guard.driver, |guard| {
-    guard.serve_io();
-    guard.slices().map(|_| true)
-});
+publish_through!(Driver);
+publish_through!(Overlapped<'_>);
+publish_through!(Persistent<'_>);
+
+impl Sealed for Overlapped<'_> {
+    fn driver(&mut self) -> &mut Driver {
+        self.driver
+    }
+}
+
+impl Sealed for Persistent<'_> {
+    fn driver(&mut self) -> &mut Driver {
+        self.driver
+    }
+}
+
+impl sealed::Serve for Driver {}
+impl sealed::Serve for Overlapped<'_> {}
+
+impl sealed::Serve for Persistent<'_> {
+    fn serve(&mut self) -> Result<bool, PersistError> {
+        self.serve_io();
+        self.slices().map(|_| true)
+    }
+}

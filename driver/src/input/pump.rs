@@ -14,7 +14,6 @@ mod worker;
 pub(crate) use server::Carry;
 pub use table::{Access, Handle, IoTable, TableError};
 
-use super::faults::Faults;
 use super::ladder::climb;
 use super::{IngestError, IngestPath};
 use crate::arena::Arena;
@@ -79,14 +78,13 @@ pub enum IoPumpError {
 pub struct IoPump {
     table: IoTable,
     has_thread: bool,
-    faults: Option<Faults>,
 }
 
 impl IoPump {
     /// A pump that the driver's own calls turn: each drain, and each wait for I/O or for a kernel
     /// that stays on.
     pub const fn new(table: IoTable) -> Self {
-        Self { table, has_thread: false, faults: None }
+        Self { table, has_thread: false }
     }
 
     /// Has a thread do the I/O. While a kernel stays on, it serves the kernel by itself, looking for
@@ -94,14 +92,6 @@ impl IoPump {
     #[must_use]
     pub fn own_thread(mut self) -> Self {
         self.has_thread = true;
-        self
-    }
-
-    /// Injects faults, for tests.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn faults(mut self, faults: Faults) -> Self {
-        self.faults = Some(faults);
         self
     }
 }
@@ -133,7 +123,8 @@ impl Service {
         }
         let table = Arc::new(pump.table);
         let files = table.entries().len().max(1) as u32;
-        let (engine, path, landing) = climb(arena, MAX_SLOTS as u32, files, pump.faults)?;
+        let (engine, path) = climb(arena, MAX_SLOTS as u32, files)?;
+        let landing = arena.chosen().landing.clone();
         let server = Server::new(engine, landing, Arc::clone(&table));
         let failures = Arc::new(AtomicU32::new(0));
         let runs = match pump.has_thread {

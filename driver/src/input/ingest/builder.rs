@@ -4,7 +4,7 @@ use super::chunk::Chunk;
 use super::{Ingest, IngestError};
 use crate::arena::Reader;
 use crate::driver::Driver;
-use crate::input::faults::Faults;
+use crate::input::faults::{Faults, Faulty};
 use crate::input::ladder::climb;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,15 +88,16 @@ impl<'a> IngestBuilder<'a> {
         let most_streams = (chunks.max(2) - 1).min(MAX_STREAMS);
         let transfers = (depth + most_streams.min(sources)).min(chunks);
         // A file may be known twice: with the page cache, and past it.
-        let (engine, path, landing) = climb(&arena, transfers, 2 * sources, self.faults)?;
+        let (mut engine, path) = climb(&arena, transfers, 2 * sources)?;
+        if let Some(faults) = self.faults {
+            engine = Box::new(Faulty { engine, faults, held: Vec::new() });
+        }
         let slots = self.driver.device.host().geometry().slots() as usize;
         let listed = || VecDeque::with_capacity(chunks as usize);
         Ok(Ingest {
             engine,
             path,
             reader,
-            landing,
-            chunk_bytes,
             depth: depth as usize,
             batch: self.batch.clamp(1, chunks),
             sources: (0..sources).map(|_| None).collect(),

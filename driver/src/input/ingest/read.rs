@@ -1,11 +1,8 @@
 //! One chunk's read: what is still missing of it, and what each result makes of it.
 
 use super::reading::Reading;
-use crate::input::engine::{Op, Transfer, is_passing};
+use crate::input::engine::{MAX_TRIES, Op, Transfer, is_passing};
 use std::ops::Range;
-
-/// How often a read is tried again at one byte, when the system says that it may succeed later.
-const MAX_TRIES: u32 = 1000;
 
 /// A read on its way into a chunk.
 #[derive(Clone, Copy, Debug)]

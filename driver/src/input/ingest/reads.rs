@@ -63,7 +63,7 @@ impl Ingest {
             Step::Again => {}
             Step::Done { bytes } => {
                 source.came(bytes);
-                chunk.land(bytes, &self.landing, &room);
+                chunk.land(bytes, &self.reader.arena.chosen().landing, &room);
                 self.landed.push_back(index);
             }
             Step::End => {
@@ -115,10 +115,11 @@ impl Ingest {
     }
 
     fn begin_stream(&mut self) -> Option<(usize, Read)> {
+        let chunk_bytes = self.chunk_bytes();
         for place in 0..self.streams.len() {
             let source = self.streams[place];
             let reading = self.sources[source].as_mut().expect("it is listed until it is over");
-            if let Some(read) = reading.begin(self.chunk_bytes) {
+            if let Some(read) = reading.begin(chunk_bytes) {
                 self.streams.remove(place);
                 self.streams.push_back(source);
                 return Some((source, read));
@@ -128,12 +129,13 @@ impl Ingest {
     }
 
     fn begin_file(&mut self) -> Option<(usize, Read)> {
+        let chunk_bytes = self.chunk_bytes();
         // A stream's read may take for ever, and is none of these.
         while self.file_reads < self.depth
             && let Some(&source) = self.files.front()
         {
             let reading = self.sources[source].as_mut().expect("it is listed until it is over");
-            if let Some(read) = reading.begin(self.chunk_bytes) {
+            if let Some(read) = reading.begin(chunk_bytes) {
                 self.file_reads += 1;
                 return Some((source, read));
             }

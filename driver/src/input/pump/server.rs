@@ -2,7 +2,9 @@
 
 use super::table::{Entry, IoTable, Move};
 use crate::arena::Landing;
-use crate::input::engine::{Ended, Engine, FileRef, Op, Transfer, is_passing, unless_passing};
+use crate::input::engine::{
+    Ended, Engine, FileRef, MAX_TRIES, Op, Transfer, is_passing, unless_passing,
+};
 use rustix::io::Errno;
 use slipring_core::io_queue::{Completion, MAX_SLOTS, Request, op};
 use std::io;
@@ -10,9 +12,6 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How often a transfer is tried again at one byte, when the system says that it may succeed later.
-const MAX_TRIES: u32 = 1000;
 
 /// A request that has ended, by its IO slot.
 pub(super) type End = (u32, Completion);
