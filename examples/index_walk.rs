@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let tickets = publish(&keys, index, &regions, |job| driver.publish(job))?;
         while tickets.iter().any(|&ticket| driver.outcome(ticket) == Outcome::Pending) {
             driver.dispatch(&Readback::observables(0..AT_ONCE))?;
-            driver.wait_io(PATIENCE);
+            driver.wait_io(PATIENCE)?;
         }
         check(&keys, |i| {
             Ok((driver.outcome(tickets[i]), driver.row().control.observable(i as u32)?))

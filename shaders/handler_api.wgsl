@@ -117,11 +117,14 @@ fn arena_store(i: u32, value: u32) -> bool {
 // Asks the host for I/O: op is IO_READ, IO_WRITE or IO_FENCE, source and destination are handles
 // that the host knows, the offset is in bytes of the file. A handler returns the answer:
 //
-//   return request_io(job, IO_READ, file, chunk, offset, 0u, bytes);
+//   return request_io(job, IO_READ, file, region, offset, 0u, bytes);
+//   return request_io(job, IO_WRITE, region, file, offset, 0u, bytes);
 //
-// and its slot waits. Once the host has done it, the handler is called again, with is_resumed(job):
+// and its slot waits. 0 bytes are all of a READ's file from the offset on, and all of a WRITE's region;
+// a region starts where the table says. A READ that meets the end of its file moves fewer bytes. Once the host has done it, the handler is called again, with is_resumed(job):
 // it may finish, continue or ask for more. What it is to remember until then belongs in the
-// workspace. If the I/O has failed, the slot ends in FAULT(io) instead.
+// workspace. If the I/O has failed, the slot ends in FAULT(io) instead, and the host logs why.
+// Without a pump (Driver::attach_io), or a host that claims and completes requests, it waits for ever.
 //
 // When the IO queue is full, the job starts anew in the next drain: ask first, before anything is
 // changed. A job that is resumed has an IO slot for one request, and does not meet a full queue

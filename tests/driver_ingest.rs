@@ -137,11 +137,11 @@ fn of_a_file_that_became_shorter_the_missing_chunks_are_named() {
                 let first = offset.max(10 * 4096 + 100).min(offset + 100);
                 assert_eq!((chunk.bytes, error.offset, error.errno), (0, first, None));
                 let path = file.0.display();
-                let why = "the file ends here, and was longer when it was opened";
+                let why = "the file ends before the length that it gave when it was opened";
                 assert_eq!(error.to_string(), format!("{path} at byte {first}: {why}"));
             }
             let end = ingest.next_end().unwrap();
-            assert_eq!((end.chunks, end.bytes), (10, 10 * 4096));
+            assert_eq!((end.chunks, end.failed, end.bytes), (10, 10, 10 * 4096));
         }
     });
 }

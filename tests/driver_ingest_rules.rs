@@ -6,15 +6,18 @@ mod ingest;
 use gpu::everywhere;
 use ingest::{CHUNK_BYTES, TempFile, assert_whole, pattern, run, sum_job, summing};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::publisher::PublisherError;
 use slipring_core::ring::PublishError;
 use slipring_core::tenant::{Tenant, TenantError, TenantTable};
 use slipring_driver::input::{
-    Caching, ChunkEnd, ChunkJob, Ingest, IngestBuilder, IngestError, Source, SourceError,
+    Access, Caching, ChunkEnd, ChunkJob, Ingest, IngestBuilder, IngestError, IoPump, IoTable,
+    Source, SourceError,
 };
 use slipring_driver::{ArenaOptions, BackendChoice, Driver, DriverBuilder, Kernel, Readback, Rung};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,7 +39,7 @@ fn an_ingest_needs_an_arena_and_numbers_within_limits() {
     let geometry = Geometry::of_slots(4, 4).unwrap();
     let driver = twin_of(Driver::builder(kernel, geometry));
     let error = Ingest::builder(&driver).open().unwrap_err();
-    assert_eq!(error.to_string(), "the driver has no ingest arena; use DriverBuilder::arena");
+    assert_eq!(error.to_string(), "the driver has no arena; use DriverBuilder::arena");
 
     let driver = twin();
     let said = |with: fn(IngestBuilder<'_>) -> IngestBuilder<'_>| {
@@ -68,8 +71,87 @@ fn what_is_no_regular_file_is_refused_by_its_name() {
         let rest = "a regular file is needed, or Source::stream";
         assert_eq!(error.to_string(), format!("{} is {what}; {rest}", path.display()));
     }
+    // It gives no length, and is not empty.
+    let error = added(Source::file("/proc/self/status"));
+    let why = "/proc/self/status is a file that gives no length, and has bytes";
+    assert_eq!(error.to_string(), format!("{why}; a regular file is needed, or Source::stream"));
     let error = added(Source::file("/no/such/file"));
     assert_eq!(error.to_string(), "/no/such/file: No such file or directory (os error 2)");
+}
+
+#[test]
+fn sockets_of_messages_are_refused_by_their_name() {
+    for kind in [SocketType::DGRAM, SocketType::SEQPACKET] {
+        let (one, _other) =
+            socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
+        let error = added(Source::stream("messages", one));
+        let why = "messages is a socket of datagrams; one of bytes is needed (SOCK_STREAM)";
+        assert_eq!(error.to_string(), why);
+    }
+}
+
+#[test]
+fn an_ingest_reads_into_its_own_chunks_only() {
+    everywhere(summing(64), |driver| {
+        let bytes = pattern(5, 50_001);
+        let file = TempFile::new(&format!("own-{}", driver.backend().backend), &bytes);
+        for chunks in [3..3, Range { start: 3, end: 2 }, 0..9, 9..10] {
+            let error = Ingest::builder(driver).chunks(chunks.clone()).open().unwrap_err();
+            let Range { start, end } = chunks;
+            let why = format!("chunks {start}..{end} of an arena of 8; at least one is needed");
+            assert_eq!(error.to_string(), why);
+        }
+        let words = CHUNK_BYTES as usize / 4;
+        let mine = vec![0x5A5A_5A5A; words];
+        for chunk in [0, 1, 4, 5, 6, 7] {
+            driver.write_arena(chunk * words, &mine).unwrap();
+        }
+        let mut ingest = Ingest::builder(driver).chunks(2..4).open().unwrap();
+        let id = ingest.add(Source::file(&file.0), sum_job()).unwrap();
+        assert_whole(&run(&mut ingest, driver)[&id], &bytes, 0);
+        for chunk in [0, 1, 4, 5, 6, 7] {
+            let mut words = vec![0; words];
+            driver.read_arena(chunk * words.len(), &mut words).unwrap();
+            assert_eq!(words, mine, "chunk {chunk}");
+        }
+    });
+}
+
+#[test]
+fn a_pump_and_an_ingest_do_not_share_what_they_write_to() {
+    let chunk = CHUNK_BYTES as usize;
+    let pump = |bytes, access| {
+        let mut table = IoTable::new();
+        table.add_region(bytes, access).unwrap();
+        IoPump::new(table)
+    };
+    let mut driver = twin();
+    let ingest = Ingest::builder(&driver).chunks(2..4).open().unwrap();
+    for bytes in [3 * chunk..5 * chunk, 0..2 * chunk + 4, 2 * chunk + 4..2 * chunk + 8] {
+        let error = driver.attach_io(pump(bytes.clone(), Access::READ_WRITE)).unwrap_err();
+        let Range { start, end } = bytes;
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "bytes {start}..{end} of the arena are to be loaded into, and an ingest reads into \
+                 8192..16384; keep chunks for the pump (IngestBuilder::chunks)"
+            )
+        );
+    }
+    // What is taken from a chunk only, it may have.
+    driver.attach_io(pump(2 * chunk..4 * chunk, Access::READ)).unwrap();
+    driver.detach_io();
+    drop(ingest);
+    driver.attach_io(pump(3 * chunk..5 * chunk, Access::WRITE)).unwrap();
+    for (chunks, is_free) in [(0..3, true), (5..8, true), (0..4, false), (4..5, false)] {
+        let opened = Ingest::builder(&driver).chunks(chunks).open().map(drop);
+        let error = opened.map_err(|error| error.to_string());
+        let why = "the driver's IO pump loads into bytes 12288..20480 of the arena; keep chunks for \
+                   it (IngestBuilder::chunks)";
+        assert_eq!(error, if is_free { Ok(()) } else { Err(why.to_owned()) });
+    }
+    driver.detach_io();
+    Ingest::builder(&driver).open().unwrap();
 }
 
 #[test]
@@ -144,6 +226,22 @@ fn chunks_wait_for_their_tenants_quota() {
         assert_eq!((ingest.wait(driver).unwrap(), driver.in_flight(1)), (2, 2));
         assert_eq!((ingest.wait(driver).unwrap(), driver.in_flight(1)), (0, 2));
         assert_whole(&run(&mut ingest, driver)[&id], &bytes, 0);
+    });
+}
+
+#[test]
+fn a_tenant_that_may_have_no_slots_makes_no_chunk_wait() {
+    let mut tenants = TenantTable::open(1);
+    tenants.set(1, Tenant { quota: 0, ..Tenant::OPEN }).unwrap();
+    everywhere(summing(64).tenants(tenants), |driver| {
+        let file = TempFile::new(&format!("none-{}", driver.backend().backend), &[7; 9_000]);
+        let mut ingest = Ingest::builder(driver).open().unwrap();
+        let id = ingest.add(Source::file(&file.0), sum_job().tenant(1)).unwrap();
+        for chunk in run(&mut ingest, driver).remove(&id).unwrap().into_values() {
+            let said = chunk.unwrap_err().end.to_string();
+            let why = "tenant 1 has 0 slots in flight and asks for 1; its quota is 0";
+            assert_eq!(said, format!("not published: {why}"));
+        }
     });
 }
 

@@ -13,7 +13,7 @@ use slipring_core::slot::fault;
 use slipring_driver::Readback;
 use slipring_driver::Rung;
 use slipring_driver::input::{Access, IoTable};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// A file's bytes to be read, with the regions.
@@ -237,6 +237,40 @@ fn a_fence_ends_after_the_request_that_the_same_job_has_made_before() {
 }
 
 #[test]
+fn streams_give_and_take_what_comes_next() {
+    for way in Way::on_every_rung() {
+        let mut driver = way.open(builder(4));
+        let (reader, mut writer) = pipe();
+        let (mut output, write_end) = std::io::pipe().unwrap();
+        let mut table = IoTable::new();
+        let input = table.add_file(reader, 0..4096, Access::READ).unwrap();
+        let write_end = std::os::fd::OwnedFd::from(write_end).into();
+        let pipe = table.add_file(write_end, 0..4096, Access::WRITE).unwrap();
+        let regions = add_regions(&mut table);
+        driver.attach_io(way.pump(table)).unwrap();
+        let mut run = |ask: Ask| {
+            let end = way.run_one(&mut driver, ASK, &ask.own(0).args(0));
+            (end, driver.row().control.observable(0).unwrap())
+        };
+        writer.write_all(b"firstnextend").unwrap();
+        assert_eq!(run(Ask::read(input, 0, 5, regions[0])), (Outcome::Done, 5));
+        assert_eq!(run(Ask::write(regions[0], pipe, 0, 5)), (Outcome::Done, 5));
+        assert_eq!(run(Ask::read(input, 0, 4, regions[0])), (Outcome::Done, 4));
+        assert_eq!(run(Ask::write(regions[0], pipe, 0, 4)), (Outcome::Done, 4));
+        for ask in [Ask::read(input, 1, 3, regions[0]), Ask::write(regions[0], pipe, 4, 4)] {
+            assert_eq!(run(ask).0, Outcome::Fault(fault::IO), "a stream has no offsets");
+        }
+        drop(writer);
+        assert_eq!(run(Ask::read(input, 0, 64, regions[0])), (Outcome::Done, 3));
+        assert_eq!(run(Ask::read(input, 0, 64, regions[0])), (Outcome::Done, 0));
+        drop(driver);
+        let mut all = Vec::new();
+        output.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"firstnext");
+    }
+}
+
+#[test]
 fn a_fence_waits_for_what_is_slow_and_others_do_not() {
     let bytes = pattern(14, 4096);
     let temp = TempFile::new("slow", &bytes);
@@ -271,12 +305,12 @@ fn a_fence_waits_for_what_is_slow_and_others_do_not() {
                 [&fence, &slow, &before].map(|job| driver.publish(job).unwrap());
             assert_eq!(finish(&mut driver, after), Outcome::Done);
             // All of one drain: the fence is taken last, wherever it lies.
-            assert!(!driver.wait_io(early));
+            assert!(!driver.wait_io(early).unwrap());
             driver.dispatch(&Readback::none()).unwrap();
             assert_eq!(driver.outcome(fence), Outcome::Pending);
             // A part, and the rest of it later.
             writer.write_all(b"some").unwrap();
-            assert!(!driver.wait_io(early));
+            assert!(!driver.wait_io(early).unwrap());
             writer.write_all(b"word").unwrap();
             assert_eq!(finish(&mut driver, fence), Outcome::Done);
             assert_eq!(driver.outcome(slow), Outcome::Done);

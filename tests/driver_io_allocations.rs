@@ -65,7 +65,7 @@ fn ten_thousand_requests_allocate_nothing() {
                 let mut ends = [Outcome::Pending; 5];
                 while ends.contains(&Outcome::Pending) {
                     driver.dispatch(&Readback::none()).unwrap();
-                    driver.wait_io(Duration::from_secs(1));
+                    driver.wait_io(Duration::from_secs(1)).unwrap();
                     for (end, ticket) in ends.iter_mut().zip(tickets) {
                         if *end == Outcome::Pending {
                             *end = driver.outcome(ticket);

@@ -12,8 +12,8 @@ use slipring_core::layout::Buffer;
 use slipring_core::publisher::{Outcome, Ticket};
 use slipring_core::ring::Job;
 use slipring_core::slot::State;
-use slipring_driver::input::{Access, IoTable};
-use slipring_driver::{Readback, RowResults, Rung, dispatch_rows};
+use slipring_driver::input::{Access, IoPumpError, IoTable};
+use slipring_driver::{Readback, RowResults, dispatch_rows};
 use std::fs::File;
 use std::io::{PipeWriter, Write};
 use std::sync::atomic::Ordering;
@@ -51,7 +51,7 @@ impl Waiting {
         };
         // (After a stay, what waits is looked at once.)
         assert_eq!(driver.dispatch(&Readback::none()).unwrap().waiting_io, 1);
-        assert!(!driver.wait_io(EARLY));
+        assert!(!driver.wait_io(EARLY).unwrap());
         assert_eq!(io_status(&driver, 0), status::CLAIMED);
         Self { driver, reader, writer, ticket }
     }
@@ -86,31 +86,27 @@ fn table(reader: &File) -> IoTable {
     table
 }
 
-/// A read at an offset is not one that threads make of a pipe.
-fn ways_that_wait() -> impl Iterator<Item = Way> {
-    Way::on_every_rung().into_iter().filter(|way| way.rung != Rung::Threads)
-}
-
 #[test]
 fn what_a_stay_or_a_drain_has_asked_for_ends_later() {
-    ways_that_wait().for_each(|way| Waiting::open(way).end());
+    Way::on_every_rung().into_iter().for_each(|way| Waiting::open(way).end());
 }
 
 #[test]
 fn the_next_pump_serves_what_the_last_one_has_not() {
-    for way in ways_that_wait() {
+    for way in Way::on_every_rung() {
         let mut waiting = Waiting::open(way);
         for _ in 0..3 {
             waiting.driver.detach_io();
             assert_eq!(io_status(&waiting.driver, 0), status::PUBLISHED);
-            assert!(!waiting.driver.wait_io(EARLY), "nobody serves");
+            let nobody = waiting.driver.wait_io(EARLY).unwrap_err();
+            assert!(matches!(nobody, IoPumpError::NotAttached), "{nobody}");
             // Others may ask meanwhile.
             let args = Ask::fence().args(0);
             let fence = waiting.driver.publish(&Job::new(ASK, &args)).unwrap();
             waiting.driver.dispatch(&Readback::none()).unwrap();
             assert_eq!(io_status(&waiting.driver, 1), status::PUBLISHED);
             waiting.driver.attach_io(way.pump(table(&waiting.reader))).unwrap();
-            assert!(!waiting.driver.wait_io(EARLY));
+            assert!(!waiting.driver.wait_io(EARLY).unwrap());
             assert_eq!(io_status(&waiting.driver, 1), status::CLAIMED);
             assert_eq!(waiting.driver.outcome(fence), Outcome::Pending);
         }
@@ -141,7 +137,7 @@ fn the_host_may_serve_by_hand_what_a_pump_has_left() {
 
 #[test]
 fn a_driver_is_dropped_with_requests_under_way() {
-    for way in ways_that_wait() {
+    for way in Way::on_every_rung() {
         let Waiting { driver, writer, reader, .. } = Waiting::open(way);
         let start = Instant::now();
         drop(driver);
@@ -188,7 +184,7 @@ fn a_row_is_not_reset_under_a_request_and_goes_on_afterwards() {
 
 #[test]
 fn a_request_of_an_adopted_row_is_served_anew() {
-    for way in ways_that_wait() {
+    for way in Way::on_every_rung() {
         let mut waiting = Waiting::open(way);
         let words = Buffer::ALL.map(|buffer| {
             let words = waiting.driver.row().words(buffer).iter();
@@ -200,14 +196,14 @@ fn a_request_of_an_adopted_row_is_served_anew() {
             assert_eq!(io_status(&waiting.driver, 0), status::PUBLISHED);
             // It is looked at once, in vain.
             assert_eq!(waiting.driver.dispatch(&Readback::none()).unwrap().waiting_io, 1);
-            assert!(!waiting.driver.wait_io(EARLY));
+            assert!(!waiting.driver.wait_io(EARLY).unwrap());
             assert_eq!(io_status(&waiting.driver, 0), status::CLAIMED);
         }
         waiting.writer.write_all(b"8 bytes.").unwrap();
         let start = Instant::now();
         while waiting.driver.row().ring.state(waiting.ticket.slot) != Some(State::Done) {
             assert!(start.elapsed() < PATIENCE);
-            waiting.driver.wait_io(EARLY);
+            waiting.driver.wait_io(EARLY).unwrap();
             waiting.driver.dispatch(&Readback::observables(0..SLOTS)).unwrap();
         }
         waiting.look();
@@ -216,7 +212,7 @@ fn a_request_of_an_adopted_row_is_served_anew() {
 
 #[test]
 fn a_request_goes_on_when_the_row_moves() {
-    for way in ways_that_wait() {
+    for way in Way::on_every_rung() {
         let mut waiting = Waiting::open(way);
         waiting.driver.rebind(None).unwrap();
         waiting.end();

@@ -84,7 +84,7 @@ fn a_request_of_a_drain_that_is_lost_is_served_once() {
             let word = pattern(round as u32, 4);
             pipes.input.write_all(&word).unwrap();
             while driver.row().io_queue.status(0) == Some(status::CLAIMED) {
-                driver.wait_io(EARLY);
+                driver.wait_io(EARLY).unwrap();
             }
             // Those in which they go on.
             lose(&mut driver, &losses, stage);

@@ -210,7 +210,7 @@ fn drain(driver: &mut Driver, jobs: &[Request]) -> Result<Vec<Outcome>, String> 
             return Err(format!("{ends:?}"));
         }
         driver.dispatch(&Readback::observables(0..2 * JOBS)).unwrap();
-        driver.wait_io(Duration::from_secs(1));
+        driver.wait_io(Duration::from_secs(1)).unwrap();
         for (end, ticket) in ends.iter_mut().zip(&tickets) {
             if *end == Outcome::Pending {
                 *end = driver.outcome(*ticket);

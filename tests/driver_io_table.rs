@@ -46,6 +46,14 @@ fn a_table_refuses_what_no_request_could_use_and_stays_what_it_was() {
     let error = table.add_file(append(), 0..5, Access::WRITE).unwrap_err();
     assert!(matches!(error, TableError::Append), "{error}");
 
+    let directory = std::fs::File::open("/").unwrap();
+    let error = table.add_file(directory, 0..5, Access::READ).unwrap_err();
+    assert!(matches!(error, TableError::Kind { what: "a directory" }), "{error}");
+    let (datagrams, _other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let datagrams = std::os::fd::OwnedFd::from(datagrams).into();
+    let error = table.add_file(datagrams, 0..5, Access::READ).unwrap_err();
+    assert!(matches!(error, TableError::Kind { what: "a socket of datagrams" }), "{error}");
+
     for bytes in [0..0, 2..8, 4..7, Range { start: 8, end: 4 }] {
         let error = table.add_region(bytes.clone(), Access::WRITE).unwrap_err();
         assert!(

@@ -62,6 +62,7 @@ fn reads_by_threads(choice: BackendChoice, why: &str) {
     let id = ingest.add(Source::file(&file.0), sum_job()).unwrap();
     assert_whole(&run(&mut ingest, &mut driver)[&id], &bytes, 0);
 
+    drop(ingest);
     let mut table = IoTable::new();
     let whole = table.add_file(File::open(&file.0).unwrap(), 0..4096, Access::READ).unwrap();
     let region = table.add_region(0..4096, Access::WRITE).unwrap();
@@ -71,7 +72,7 @@ fn reads_by_threads(choice: BackendChoice, why: &str) {
     let ticket = driver.publish(&Job::new(opcode::LOAD_MISS, &load)).unwrap();
     while driver.outcome(ticket) == Outcome::Pending {
         driver.dispatch(&Readback::none()).unwrap();
-        driver.wait_io(Duration::from_secs(1));
+        driver.wait_io(Duration::from_secs(1)).unwrap();
     }
     assert_eq!(driver.outcome(ticket), Outcome::Done);
     let mut words = [0; 1024];

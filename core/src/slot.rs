@@ -65,6 +65,27 @@ pub mod fault {
     pub const USER_MIN: u8 = 64;
     /// The last code that user handlers may raise.
     pub const USER_MAX: u8 = 255;
+
+    /// What a code says, for people.
+    ///
+    /// ```
+    /// use slipring_core::slot::fault;
+    /// assert_eq!(fault::meaning(fault::IO), "its I/O could not be served");
+    /// assert_eq!(fault::meaning(70), "its handler has raised it");
+    /// ```
+    pub const fn meaning(code: u8) -> &'static str {
+        match code {
+            OPCODE => "no such opcode, or no handler for it",
+            TENANT => "no such tenant",
+            PROTECTED => "its tenant may not do that",
+            RANGE => "a word index past the end",
+            PACKED => "a packed payload that does not parse",
+            IO => "its I/O could not be served",
+            LIMIT => "a copy of more words than are possible",
+            USER_MIN..=USER_MAX => "its handler has raised it",
+            _ => "an unknown code",
+        }
+    }
 }
 
 /// A priority level. A drain runs them in this order, each wholly.

@@ -1,17 +1,18 @@
 //! The arena: memory in chunks of one size, which files are read into and handlers see.
 
 mod landing;
+mod owners;
 mod pages;
-mod reader;
 mod udmabuf;
 
 pub(crate) use landing::Landing;
+pub(crate) use owners::{Loads, NoReader, Reader};
 pub(crate) use pages::Pages;
-pub(crate) use reader::Reader;
 pub(crate) use udmabuf::Shared;
 
+use owners::Owners;
+
 use crate::open::{MAX_WORKSPACE_WORDS, OpenError};
-use slipring_core::publisher::Ticket;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -124,8 +125,7 @@ pub(crate) struct Arena {
     /// The same as a dma-buf, once that was asked for; or why not.
     shared: OnceLock<Result<Arc<Shared>, String>>,
     memory: OnceLock<Memory>,
-    /// Chunks whose jobs the last reader has left unfinished; none while there is one.
-    left: Mutex<Option<Vec<(u32, Ticket)>>>,
+    owners: Mutex<Owners>,
 }
 
 /// The memory of an arena, chosen once for all its devices.
@@ -148,8 +148,8 @@ impl Arena {
         let pages = Pages::new(options.words() as usize);
         let pages = pages.map_err(|_| OpenError::OutOfMemory { bytes: 4 * options.words() })?;
         let (pages, shared, memory) = (Arc::new(pages), OnceLock::new(), OnceLock::new());
-        let left = Mutex::new(Some(Vec::new()));
-        Ok(Arc::new(Self { options, first_rung, outlives_device, pages, shared, memory, left }))
+        let owners = Mutex::default();
+        Ok(Arc::new(Self { options, first_rung, outlives_device, pages, shared, memory, owners }))
     }
 
     pub(crate) fn options(&self) -> ArenaOptions {

@@ -24,7 +24,7 @@ pub use ingest::{
 pub use ladder::IngestPath;
 pub use publish::Publish;
 pub use pump::{Access, Handle, IoPump, IoPumpError, IoTable, TableError};
-pub(crate) use pump::{Carry, Service};
+pub(crate) use pump::{Carry, Service, log_failure};
 pub use source::{Caching, Source, SourceError};
 
 pub(crate) use ladder::can_register;

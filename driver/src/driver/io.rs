@@ -2,7 +2,7 @@
 
 use super::Driver;
 use crate::dirty::Unit;
-use crate::input::{IngestPath, IoPump, IoPumpError, Service};
+use crate::input::{IngestPath, IoPump, IoPumpError, Service, log_failure};
 use slipring_core::io_queue::{Completion, IoQueueError, MAX_SLOTS, Request};
 use slipring_core::opcode;
 use std::time::{Duration, Instant};
@@ -34,14 +34,13 @@ impl Driver {
             let row = self.device.host().row();
             let waiting = row.waiting_slot(io_slot);
             let level = waiting.and_then(|slot| self.publisher.partitions().level_of(slot));
+            log_failure(io_slot, completion, level.is_some());
             if let (Some(slot), Some(level)) = (waiting, level) {
                 self.work.push(slot, level, false);
             } else {
                 self.release(io_slot)?;
-                if let Completion::Error { errno } = completion {
-                    tracing::warn!(io_slot, errno, "I/O failed that no slot waits for");
-                    self.prefetch_failures = self.prefetch_failures.wrapping_add(1);
-                }
+                let failures = u32::from(matches!(completion, Completion::Error { .. }));
+                self.prefetch_failures = self.prefetch_failures.wrapping_add(failures);
             }
         }
         Ok(())
@@ -101,17 +100,23 @@ impl Driver {
 
     /// Serves I/O, and waits until the next dispatch has a slot to look at, if it has none and a
     /// request is under way; not much longer than the timeout. Says whether it has one.
-    pub fn wait_io(&mut self, timeout: Duration) -> bool {
+    ///
+    /// # Errors
+    /// [`IoPumpError::NotAttached`]: nobody serves what is asked for.
+    pub fn wait_io(&mut self, timeout: Duration) -> Result<bool, IoPumpError> {
         self.land();
+        if self.io.is_none() {
+            return Err(IoPumpError::NotAttached);
+        }
         let start = Instant::now();
         loop {
             self.serve_io();
             if self.work.len() > 0 {
-                return true;
+                return Ok(true);
             }
             let rest = timeout.saturating_sub(start.elapsed());
             let Some(io) = self.io.as_mut().filter(|io| !io.is_idle() && !rest.is_zero()) else {
-                return false;
+                return Ok(false);
             };
             io.wait(rest);
         }

@@ -120,7 +120,8 @@ impl Ingest {
     }
 
     /// Takes a source; its chunks will each be published as `job`. Files are read one after the
-    /// other, streams all at once.
+    /// other, streams all at once. A stream waits in a chunk of its own, and one chunk is left for
+    /// files; but where there is only one in all, files wait for the stream.
     ///
     /// # Errors
     /// [`IngestError::Args`], [`IngestError::Full`], [`IngestError::Streams`],
@@ -236,7 +237,8 @@ impl Ingest {
         }
     }
 
-    /// A source that has ended; of more than there is room for at once, the latest.
+    /// A source that has ended. As many ends are kept as [sources](IngestBuilder::sources) may be read
+    /// at once, the latest: who adds more than that takes ends in the same loop.
     pub fn next_end(&mut self) -> Option<SourceEnd> {
         self.ended.pop_front()
     }
@@ -250,9 +252,9 @@ impl Ingest {
             if self.ended.len() == self.sources.len() {
                 self.ended.pop_front();
             }
-            let Reading { id, chunks, bytes, .. } = over;
+            let Reading { id, chunks, failed, bytes, .. } = over;
             let path = Arc::clone(&over.path);
-            self.ended.push_back(SourceEnd { source: id, path, chunks, bytes });
+            self.ended.push_back(SourceEnd { source: id, path, chunks, failed, bytes });
             over.close(&mut *self.engine);
         }
     }

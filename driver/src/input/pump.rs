@@ -11,12 +11,12 @@ mod stay;
 mod table;
 mod worker;
 
-pub(crate) use server::Carry;
+pub(crate) use server::{Carry, log_failure};
 pub use table::{Access, Handle, IoTable, TableError};
 
 use super::ladder::climb;
 use super::{IngestError, IngestPath};
-use crate::arena::Arena;
+use crate::arena::{Arena, Loads};
 use crate::backend::StayMemory;
 use requests::{Requests, Seen, set_status};
 use server::{Ends, Server};
@@ -35,9 +35,18 @@ pub enum IoPumpError {
     /// A pump is attached already.
     #[error("the driver has an IO pump; detach it first")]
     Attached,
+    /// No pump is attached.
+    #[error("the driver has no IO pump; attach one (Driver::attach_io)")]
+    NotAttached,
     /// A region that the arena does not have.
     #[error("handle {handle} is bytes {start}..{end} of an arena of {bytes}")]
     Region { handle: u32, start: usize, end: usize, bytes: usize },
+    /// What is loaded would land on what an ingest reads.
+    #[error(
+        "bytes {start}..{end} of the arena are to be loaded into, and an ingest reads into \
+         {read_start}..{read_end}; keep chunks for the pump (IngestBuilder::chunks)"
+    )]
+    Read { start: usize, end: usize, read_start: usize, read_end: usize },
     /// No arena, or nothing that moves bytes.
     #[error(transparent)]
     Ingest(#[from] IngestError),
@@ -69,7 +78,7 @@ pub enum IoPumpError {
 /// let ticket = driver.publish(&Job::new(opcode::LOAD_MISS, &load))?;
 /// while driver.outcome(ticket) == Outcome::Pending {
 ///     driver.dispatch(&Readback::none())?;
-///     driver.wait_io(Duration::from_secs(1));
+///     driver.wait_io(Duration::from_secs(1))?;
 /// }
 /// assert_eq!(driver.outcome(ticket), Outcome::Done);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -103,6 +112,8 @@ pub(crate) struct Service {
     seen: Seen,
     /// Requests that have failed in stays and that no slot waited for.
     failures: Arc<AtomicU32>,
+    /// Its regions' bytes are no ingest's before the transfers have ended.
+    _loads: Loads,
 }
 
 enum Runs {
@@ -121,6 +132,13 @@ impl Service {
                 return Err(IoPumpError::Region { handle, start, end, bytes });
             }
         }
+        let loads = Loads::new(arena, pump.table.loaded().cloned().collect());
+        let loads = loads.map_err(|(region, read)| IoPumpError::Read {
+            start: region.start,
+            end: region.end,
+            read_start: read.start,
+            read_end: read.end,
+        })?;
         let table = Arc::new(pump.table);
         let files = table.entries().len().max(1) as u32;
         let (engine, path) = climb(arena, MAX_SLOTS as u32, files)?;
@@ -135,7 +153,7 @@ impl Service {
                 Runs::Thread(Box::new(worker))
             }
         };
-        Ok(Self { path, runs, seen: Seen::default(), failures })
+        Ok(Self { path, runs, seen: Seen::default(), failures, _loads: loads })
     }
 
     pub(crate) fn path(&self) -> &IngestPath {

@@ -2,10 +2,11 @@
 
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::ReadWriteFlags;
+use rustix::net::{SocketType, sockopt::socket_type};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,7 +43,8 @@ enum Kind {
 }
 
 impl Source {
-    /// A regular file, from its start to the end that it has when it is opened.
+    /// A regular file, from its start to the end that it has when it is opened. (What gives no length,
+    /// as most of /proc, is refused: it is a stream.)
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let kind = Kind::File { caching: Caching::Auto, overlap_bytes: 0 };
         Self { name: path.into(), kind }
@@ -50,7 +52,8 @@ impl Source {
 
     /// A pipe, a socket, a serial device: whatever comes, as it comes, until its end. The name is
     /// for messages. A stream has one read under way at a time, so that its bytes stay in order. A
-    /// read of no bytes is the end: a terminal's VMIN must be 1 or more.
+    /// read of no bytes is the end: a terminal's VMIN must be 1 or more. A socket must be one of
+    /// bytes: of datagrams, what is longer than a chunk would be lost, and an empty one be the end.
     pub fn stream(name: impl Into<PathBuf>, stream: impl Into<OwnedFd>) -> Self {
         Self { name: name.into(), kind: Kind::Stream(stream.into()) }
     }
@@ -83,6 +86,9 @@ impl Source {
     pub(super) fn open(self, chunk_bytes: u32) -> Result<Opened, SourceError> {
         let path: Arc<Path> = self.name.into();
         match self.kind {
+            Kind::Stream(stream) if is_of_datagrams(&stream) => {
+                Err(SourceError::Datagrams { path: path.to_path_buf() })
+            }
             Kind::Stream(stream) => {
                 Ok(Opened { path, file: stream.into(), direct: None, range: None })
             }
@@ -110,9 +116,18 @@ pub enum SourceError {
     /// Not a regular file.
     #[error("{} is {what}; a regular file is needed, or Source::stream", path.display())]
     NotAFile { path: PathBuf, what: &'static str },
+    /// A socket of messages, whose borders a stream does not keep.
+    #[error("{} is a socket of datagrams; one of bytes is needed (SOCK_STREAM)", path.display())]
+    Datagrams { path: PathBuf },
     /// Chunks that have all their bytes in common with the next.
     #[error("an overlap of {overlap_bytes} bytes; chunks of {chunk_bytes} need fewer")]
     Overlap { overlap_bytes: u32, chunk_bytes: u32 },
+}
+
+/// Whether a descriptor is of a socket whose reads lose what does not fit.
+pub(super) fn is_of_datagrams(fd: impl AsFd) -> bool {
+    // What is no socket has no type.
+    socket_type(fd).is_ok_and(|kind| kind != SocketType::STREAM)
 }
 
 /// An open source.
@@ -156,6 +171,9 @@ fn open_file(
     }
     let file = File::open(path)?;
     let len_bytes = file.metadata()?.len();
+    if len_bytes == 0 && file.read_at(&mut [0], 0)? > 0 {
+        return Ok(Err("a file that gives no length, and has bytes"));
+    }
     let wants_direct = match caching {
         Caching::Buffered => false,
         Caching::Direct => true,

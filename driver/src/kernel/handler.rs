@@ -9,6 +9,12 @@ use std::borrow::Cow;
 pub type CpuHandler = fn(&slipring_core::twin::Call<'_, std::sync::atomic::AtomicU32>) -> u32;
 
 /// Runs the slots of one user opcode.
+///
+/// # What a handler may use
+///
+/// ```wgsl
+#[doc = include_str!("../../shaders/handler_api.wgsl")]
+/// ```
 #[derive(Clone, Debug)]
 pub struct Handler {
     opcode: u32,
@@ -29,8 +35,8 @@ impl Handler {
 
     /// The WGSL function `function` in `source`, which errors call `file`.
     ///
-    /// `shaders/handler_api.wgsl` lists what it may call; it declares no buffers and no entry
-    /// points, uses no barriers, and has no variable of more than
+    /// [Below](Handler#what-a-handler-may-use) is what it may call; it declares no buffers and no
+    /// entry points, uses no barriers, and has no variable of more than
     /// [`Handler::MAX_VARIABLE_BYTES`]: tables belong in the workspace. Private variables of the
     /// file keep no value from one call to the next that can be relied on.
     pub fn wgsl(

@@ -122,6 +122,9 @@ impl DriverBuilder {
     /// that the kernel's reads go straight to, where the GPU can have such memory
     /// ([`Ingest::path`](crate::input::Ingest::path) tells); not on a discrete GPU of a driver that
     /// is [`persistent`](Self::persistent), which sees what lands in memory of its own only.
+    ///
+    /// A device that does not take so large a buffer is passed over as others are: a driver that may run
+    /// anywhere runs on the twin then, and [`Driver::backend`](crate::Driver::backend) gives the reason.
     #[must_use]
     pub fn arena(mut self, arena: ArenaOptions) -> Self {
         self.arena = Some(arena);

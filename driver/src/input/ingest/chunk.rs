@@ -7,7 +7,7 @@ use crate::arena::Landing;
 use crate::input::engine::Transfer;
 use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
-use slipring_core::slot::{ARGS, Priority};
+use slipring_core::slot::{ARGS, Priority, fault};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -167,7 +167,7 @@ pub enum ChunkEnd {
     Done,
     /// Its job has finished with this fault code.
     Fault(u8),
-    /// It was read, and the publisher does not take its job.
+    /// It was read, and the publisher will never take its job.
     Refused(PublisherError),
     /// It could not be read. The other chunks still come, of a file.
     NotRead(ReadError),
@@ -177,6 +177,18 @@ pub enum ChunkEnd {
     Unknown,
 }
 
+impl core::fmt::Display for ChunkEnd {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Done => write!(f, "done"),
+            Self::Fault(code) => write!(f, "fault {code}: {}", fault::meaning(*code)),
+            Self::Refused(error) => write!(f, "not published: {error}"),
+            Self::NotRead(error) => write!(f, "not read: {error}"),
+            Self::Unknown => write!(f, "published, and its end is not known"),
+        }
+    }
+}
+
 /// Why a chunk could not be read.
 #[derive(Clone, Debug)]
 pub struct ReadError {
@@ -184,7 +196,8 @@ pub struct ReadError {
     pub path: Arc<Path>,
     /// The byte that was not read.
     pub offset: u64,
-    /// The system's error number; none if the file ended there, as it became shorter meanwhile.
+    /// The system's error number; none if the file ended there: it became shorter meanwhile, or gives
+    /// more length than it has, as in /sys. Each of its chunks that is missing is told.
     pub errno: Option<i32>,
 }
 
@@ -194,7 +207,7 @@ impl core::fmt::Display for ReadError {
         write!(f, "{} at byte {offset}: ", path.display())?;
         match errno {
             Some(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
-            None => write!(f, "the file ends here, and was longer when it was opened"),
+            None => write!(f, "the file ends before the length that it gave when it was opened"),
         }
     }
 }
@@ -210,6 +223,8 @@ pub struct SourceEnd {
     pub path: Arc<Path>,
     /// Chunks that were read.
     pub chunks: u64,
+    /// Chunks that could not be read.
+    pub failed: u64,
     /// Bytes that were read; those that chunks have in common count in each.
     pub bytes: u64,
 }

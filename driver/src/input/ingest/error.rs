@@ -11,11 +11,14 @@ use std::io;
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum IngestError {
     /// The driver was opened without [`DriverBuilder::arena`](crate::DriverBuilder::arena).
-    #[error("the driver has no ingest arena; use DriverBuilder::arena")]
+    #[error("the driver has no arena; use DriverBuilder::arena")]
     NoArena,
     /// Another driver than the one whose arena is read into.
     #[error("this is not the driver that the ingest was opened for")]
     OtherArena,
+    /// No chunks, or some that the arena does not have.
+    #[error("chunks {start}..{end} of an arena of {chunks}; at least one is needed")]
+    Chunks { start: u32, end: u32, chunks: u32 },
     /// A depth of 0, or of more than the ring takes.
     #[error("{depth} reads at once; 1 to {most} are possible")]
     Depth { depth: u32, most: u32 },
@@ -25,6 +28,12 @@ pub enum IngestError {
     /// Another ingest reads into the arena.
     #[error("another ingest reads into this driver's arena; drop it first")]
     Taken,
+    /// What a pump loads would land on what is read.
+    #[error(
+        "the driver's IO pump loads into bytes {start}..{end} of the arena; keep chunks for it \
+         (IngestBuilder::chunks)"
+    )]
+    Region { start: usize, end: usize },
     /// As many sources are being read as there may be.
     #[error("{sources} sources are being read, and there is room for no more; wait for one to end")]
     Full { sources: u32 },

@@ -27,7 +27,7 @@ impl Refused {
     fn add(&mut self, error: &PublisherError) -> bool {
         match error {
             PublisherError::Full { priority, .. } => self.levels |= 1 << *priority as u32,
-            PublisherError::Quota { tenant, .. } => self.tenants |= 1 << tenant,
+            PublisherError::Quota { tenant, quota: 1.., .. } => self.tenants |= 1 << tenant,
             _ => return false,
         }
         true
@@ -117,10 +117,10 @@ impl Ingest {
     /// Takes back chunks whose jobs an ingest before this one has left unfinished, once they have
     /// ended.
     pub(super) fn take_back(&mut self, host: &mut impl Publish) {
-        let free = &mut self.free;
+        let (free, chunks) = (&mut self.free, &self.reader.chunks);
         self.reader.left.retain(|&(index, ticket)| {
             let is_pending = host.outcome(ticket) == Outcome::Pending;
-            if !is_pending {
+            if !is_pending && chunks.contains(&index) {
                 free.push(index);
             }
             is_pending

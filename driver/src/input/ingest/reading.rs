@@ -33,8 +33,9 @@ pub(super) struct Reading {
     reads: u32,
     /// Chunks that were begun and not handed back.
     outstanding: u32,
-    /// Chunks and bytes that were read.
+    /// Chunks that were read, those that could not be, and bytes.
     pub(super) chunks: u64,
+    pub(super) failed: u64,
     pub(super) bytes: u64,
     /// Keeps both files open.
     _opened: Opened,
@@ -67,6 +68,7 @@ impl Reading {
             reads: 0,
             outstanding: 0,
             chunks: 0,
+            failed: 0,
             bytes: 0,
             _opened: opened,
         }

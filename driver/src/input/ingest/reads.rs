@@ -79,6 +79,7 @@ impl Ingest {
                     // What comes after a gap is not the stream any more.
                     source.exhaust();
                 }
+                source.failed += 1;
                 chunk.bytes = 0;
                 chunk.state = State::Failed(failure);
                 self.over.push_back(index);

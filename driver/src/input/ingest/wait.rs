@@ -17,9 +17,25 @@ impl Ingest {
     /// (nothing is being read, the ring is full, a source has ended, a chunk could not be read), or
     /// when only streams are being read, which may be silent for long.
     ///
-    /// It waits for bytes, not for jobs: dispatch what was published first. Only a kernel that stays
-    /// on ([`Persistent`](crate::Persistent)) runs jobs meanwhile; then it waits for either, and
-    /// serves the kernel's I/O.
+    /// It waits for bytes, not for jobs: a caller that neither dispatches what was published nor takes
+    /// what has ended ([`Ingest::next`]) gets 0 at once, over and over. Only a kernel that stays on
+    /// ([`Persistent`](crate::Persistent)) runs jobs meanwhile; then it waits for either, and serves
+    /// the kernel's I/O:
+    ///
+    /// ```no_run
+    /// # use slipring_driver::{Driver, input::Ingest};
+    /// # fn read(driver: &mut Driver, ingest: &mut Ingest) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut kernel = driver.persist()?; // opened with DriverBuilder::persistent
+    /// while !ingest.is_idle() {
+    ///     ingest.wait(&mut kernel)?;
+    ///     while let Some(chunk) = ingest.next(&mut kernel) {
+    ///         println!("{}: {}", chunk.offset, chunk.end);
+    ///     }
+    /// }
+    /// kernel.stop()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Ingest::poll`], and [`IngestError::Persist`].

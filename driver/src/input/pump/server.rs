@@ -196,7 +196,7 @@ impl Server {
             let transfer = Transfer {
                 op: part.op,
                 file: self.files[part.file].expect("resolved as a file"),
-                offset: Some(part.offset + u64::from(moved)),
+                offset: part.offset.map(|offset| offset + u64::from(moved)),
                 at: part.at + moved as usize,
                 bytes: (part.bytes - moved) as usize,
             };
@@ -238,6 +238,14 @@ impl Server {
 /// The end of a request whose bytes were moved, if they could be carried on too.
 pub(super) fn ending(bytes: u32, is_carried: bool) -> Completion {
     if is_carried { Completion::Ok { bytes } } else { failure(Errno::IO) }
+}
+
+/// Says why a request has failed: the slot that waits, if one does, knows only that it has.
+pub(crate) fn log_failure(io_slot: u32, completion: Completion, waits: bool) {
+    if let Completion::Error { errno } = completion {
+        let error = io::Error::from_raw_os_error(errno as i32);
+        tracing::warn!(io_slot, errno, waits, "I/O failed that a kernel has asked for: {error}");
+    }
 }
 
 pub(super) fn failure(errno: Errno) -> Completion {

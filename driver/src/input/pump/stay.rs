@@ -1,7 +1,7 @@
 //! Serves a kernel that stays on: takes requests from its queue, and ends them there.
 
 use super::requests::{published, set_status};
-use super::server::{Carry, End, Server};
+use super::server::{Carry, End, Server, log_failure};
 use crate::backend::{MappedArena, StayMemory};
 use slipring_core::io_queue::{Completion, IoQueue, status};
 use slipring_core::ring::Ring;
@@ -59,13 +59,13 @@ impl Turn {
         };
         self.was_busy = true;
         // What was claimed before the row went back to a checkpoint is not there any more.
-        if queue.complete(&[(io_slot, completion)]).is_err() || waits {
+        if queue.complete(&[(io_slot, completion)]).is_err() {
             return true;
         }
-        set_status(queue, io_slot, status::EMPTY);
-        if let Completion::Error { errno } = completion {
-            tracing::warn!(io_slot, errno, "I/O failed that no slot waits for");
-            self.failures += 1;
+        log_failure(io_slot, completion, waits);
+        if !waits {
+            set_status(queue, io_slot, status::EMPTY);
+            self.failures += u32::from(matches!(completion, Completion::Error { .. }));
         }
         true
     }

@@ -1,7 +1,8 @@
 //! What requests may name: files, and regions of the arena.
 
 use crate::input::engine::Op;
-use rustix::fs::{OFlags, fcntl_getfl};
+use crate::input::source::is_of_datagrams;
+use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use rustix::io::Errno;
 use slipring_core::io_queue::{Request, op};
 use std::fs::File;
@@ -48,6 +49,9 @@ pub enum TableError {
     /// A file whose writes all go to its end (O_APPEND), wherever they are to go.
     #[error("the file was opened to append, and would be written past its range")]
     Append,
+    /// Neither a file of bytes nor a stream of them.
+    #[error("{what} was given; a file is needed, or a pipe, a serial device, a socket of bytes")]
+    Kind { what: &'static str },
     /// A region that is empty, or not of whole words.
     #[error("bytes {start}..{end} of the arena; whole words are needed, and at least one")]
     Region { start: usize, end: usize },
@@ -60,9 +64,12 @@ pub enum TableError {
 ///
 /// A request that names anything else, a range outside, or what it may not do, fails alone, with an
 /// error number: EBADF for a handle, ERANGE for a range, EOVERFLOW for one that wraps, EACCES for
-/// what is not allowed, EOPNOTSUPP for an operation that there is not. Or with the system's own.
+/// what is not allowed, ESPIPE for an offset in a stream, EOPNOTSUPP for an operation that there is
+/// not. Or with the system's own. The number is logged; the slot that waited ends in FAULT(io).
 ///
-/// A READ that ends within a word leaves the rest of that word 0.
+/// A READ that meets the end of its file moves fewer bytes than asked for, which is no failure: a
+/// handler sees how many (`io_bytes`), LOAD_MISS does not. One that ends within a word leaves the
+/// rest of that word 0.
 ///
 /// ```no_run
 /// use slipring_driver::input::{Access, IoTable};
@@ -88,6 +95,8 @@ pub(super) struct OpenFile {
     pub(super) file: File,
     range: Range<u64>,
     access: Access,
+    /// Whether its bytes have no places: they come, or go, one after the other.
+    is_stream: bool,
     own_region: Option<Handle>,
 }
 
@@ -97,7 +106,8 @@ pub(super) struct Move {
     pub(super) op: Op,
     /// Which entry the file is.
     pub(super) file: usize,
-    pub(super) offset: u64,
+    /// None in a stream.
+    pub(super) offset: Option<u64>,
     /// Where in the arena, in bytes.
     pub(super) at: usize,
     pub(super) bytes: u32,
@@ -128,9 +138,14 @@ impl IoTable {
     /// Takes a range of an open file: offset 0 of a request is where it starts, and no byte outside
     /// is reached.
     ///
+    /// A pipe, a serial device or a socket of bytes has no offsets but 0: a request takes the bytes
+    /// that come next, all that it asked for or those up to the end, and puts them behind what was put
+    /// before. Its range says how many bytes one request may move. (Requests that are under way
+    /// together may each get some of the next bytes. Without io_uring, one that waits holds a thread.)
+    ///
     /// # Errors
-    /// [`TableError::FileRange`], [`TableError::File`], [`TableError::Opened`], and
-    /// [`TableError::Append`] if it is to be written.
+    /// [`TableError::FileRange`], [`TableError::File`], [`TableError::Kind`],
+    /// [`TableError::Opened`], and [`TableError::Append`] if it is to be written.
     pub fn add_file(
         &mut self,
         file: File,
@@ -141,8 +156,15 @@ impl IoTable {
         if end < start {
             return Err(TableError::FileRange { start, end });
         }
-        let flags =
-            fcntl_getfl(&file).map_err(|errno| TableError::File { source: errno.into() })?;
+        let unusable = |errno: Errno| TableError::File { source: errno.into() };
+        let flags = fcntl_getfl(&file).map_err(unusable)?;
+        if is_of_datagrams(&file) {
+            return Err(TableError::Kind { what: "a socket of datagrams" });
+        }
+        if FileType::from_raw_mode(fstat(&file).map_err(unusable)?.st_mode) == FileType::Directory {
+            return Err(TableError::Kind { what: "a directory" });
+        }
+        let is_stream = seek(&file, SeekFrom::Current(0)) == Err(Errno::SPIPE);
         let opened = match flags & OFlags::ACCMODE {
             OFlags::RDONLY => Access::READ,
             OFlags::WRONLY => Access::WRITE,
@@ -154,10 +176,13 @@ impl IoTable {
         if access.write && flags.contains(OFlags::APPEND) {
             return Err(TableError::Append);
         }
-        Ok(self.add(Entry::File(OpenFile { file, range, access, own_region: None })))
+        let open = OpenFile { file, range, access, is_stream, own_region: None };
+        Ok(self.add(Entry::File(open)))
     }
 
-    /// Takes a range of the arena, in bytes, of whole words: transfers start where it does.
+    /// Takes a range of the arena, in bytes, of whole words: transfers start where it does. What may
+    /// be written to must be none of the chunks that an [`Ingest`](super::super::Ingest) reads into:
+    /// keep some from it ([`IngestBuilder::chunks`](super::super::IngestBuilder::chunks)).
     ///
     /// # Errors
     /// [`TableError::Region`]. That it lies within the arena is checked when the table is attached.
@@ -204,6 +229,14 @@ impl IoTable {
         })
     }
 
+    /// The regions that READs may put bytes into.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Region { bytes, access } if access.write => Some(bytes),
+            _ => None,
+        })
+    }
+
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -238,8 +271,9 @@ impl IoTable {
             true => [request.source, request.destination],
             false => [request.destination, request.source],
         };
-        let (file, OpenFile { range, access: file_access, own_region, .. }) = self.file(file)?;
-        let region = match (region, own_region) {
+        let (file, open) = self.file(file)?;
+        let OpenFile { range, access: file_access, .. } = open;
+        let region = match (region, open.own_region) {
             (0, Some(own)) if is_read => own.0,
             (region, _) => region,
         };
@@ -262,7 +296,12 @@ impl IoTable {
             return Err(Errno::RANGE);
         }
         let bytes = u32::try_from(bytes).map_err(|_| Errno::RANGE)?;
+        let offset = match open.is_stream {
+            true if request.offset > 0 => return Err(Errno::SPIPE),
+            true => None,
+            false => Some(range.start + request.offset),
+        };
         let op = if is_read { Op::Read } else { Op::Write };
-        Ok(Move { op, file, offset: range.start + request.offset, at: room.start, bytes })
+        Ok(Move { op, file, offset, at: room.start, bytes })
     }
 }
