@@ -19,6 +19,7 @@ mod growth;
 mod harness;
 mod ingest;
 mod jobs;
+mod link;
 mod litmus;
 mod persistent;
 mod publish;
@@ -55,6 +56,11 @@ Benches:
                             into plain memory of which nobody is told
               write_buffer  the safe way: std reads a chunk, wgpu's write_buffer takes it to the GPU
               pread         one read after the other into mapped memory of a storage buffer
+  link      the link over simulated wires of 1, 3 and 12 Mbaud: slots a second, and what part that is of
+            those that the wire has bytes for; bytes a slot, acknowledgements and what was sent again
+            included; publish to result of a job alone, and with a full window. And what a job and
+            its result cost a host with both ends in memory, beside their frames alone by crates
+            cobs and crc
   litmus    each memory type that host and GPU share, and memory of ours that is imported, by
             drains and while a kernel stays on: of 200,000 jobs those lost, doubled, torn on the
             way to the GPU or back, and publish to DONE; fails if there are any, says why where no
@@ -64,7 +70,8 @@ Options:
   --json    one object a line: bench, case, unit, median, min, p99, allocs; with a peer also
             peer, ratio, peer_median, peer_min, peer_p99, peer_allocs; litmus: bench, memory, mode,
             flags, and jobs, lost, doubled, torn_to_gpu, torn_to_host, median_us, or reason; ingest:
-            bench, case, unit, median, best, cpu_s_per_gb, allocs, ratio
+            bench, case, unit, median, best, cpu_s_per_gb, allocs, ratio; link, simulated: bench, case,
+            slots_per_s, of_wire, bytes_per_slot, alone_us, median_us, p99_us
   --mib N   of ingest: the file's length, 1 to 65536 (1024)
   --help    this text
 
@@ -115,6 +122,7 @@ fn main() -> ExitCode {
         Some("start") => harness::run("start", start::cases(), (format, &only)),
         Some("rows") => harness::run("rows", rows::cases(), (format, &only)),
         Some("ingest") => ingest::run(mib.unwrap_or(1024), (format, &only)),
+        Some("link") => link::run((format, &only)),
         Some("litmus") => match litmus::run(format) {
             Ok(false) => return ExitCode::FAILURE,
             written => written.map(drop),
