@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test target uses its part")]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::OpenptFlags;
 use slipring_core::layout::Geometry;
 use slipring_core::link::{Event, Fate, LinkTicket, Notice, SendError, Sender};
 use slipring_core::ring::Job;
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Words of a result: the job's first argument times three, and its tenant.
@@ -121,7 +124,10 @@ impl Board {
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             // The host has closed its end, or not opened it yet.
-            Err(_) => 0,
+            Err(_) => {
+                std::thread::sleep(Duration::from_millis(1));
+                0
+            }
         };
         let mut rest = &bytes[..read];
         loop {
@@ -176,6 +182,39 @@ impl Board {
             let expected = (Fate::Done, vec![3 * number, tenant]);
             assert_eq!(self.ends.get(&number), Some(&expected), "job {number}");
         }
+    }
+}
+
+/// A serial device: the board's end, and the path of the host's.
+pub fn terminal() -> (OwnedFd, PathBuf) {
+    let board = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&board).unwrap();
+    rustix::pty::unlockpt(&board).unwrap();
+    let path = rustix::pty::ptsname(&board, Vec::new()).unwrap();
+    (board, PathBuf::from(path.into_string().unwrap()))
+}
+
+/// A path that is nobody else's, and goes with this.
+pub struct TempPath(pub PathBuf);
+
+impl TempPath {
+    pub fn new(name: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("slipring-{}-{name}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    /// Has it be another name of a path from now on.
+    pub fn point_to(&self, path: &Path) {
+        let _ = std::fs::remove_file(&self.0);
+        std::os::unix::fs::symlink(path, &self.0).unwrap();
+    }
+}
+
+impl Drop for TempPath {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
