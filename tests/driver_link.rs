@@ -3,7 +3,8 @@
 mod gpu;
 mod links;
 
-use links::{Board, End, FAIL, RUNGS, TRIPLE, WORDS, builder, geometry, host, open, terminal};
+use links::{Board, End, FAIL, MARKS, RUNGS, TRIPLE, WORDS};
+use links::{builder, geometry, host, open, terminal, together};
 use slipring_core::layout::Geometry;
 use slipring_core::link::Fate;
 use slipring_core::opcode;
@@ -30,28 +31,6 @@ fn pair(name: &str) -> (Link, UnixStream) {
     (Link::new(name, Wire::stream(ours)).results(Results::observables(0, WORDS)), theirs)
 }
 
-/// Lets boards do something in threads while the host's loop runs, until all are done.
-fn together(
-    links: &mut Links,
-    driver: &mut Driver,
-    boards: Vec<Board>,
-    act: impl Fn(usize, &mut Board) + Sync,
-) -> (Vec<Board>, Vec<(usize, LinkEvent)>) {
-    let act = &act;
-    thread::scope(|scope| {
-        let act_on = |(index, mut board): (usize, Board)| {
-            scope.spawn(move || {
-                act(index, &mut board);
-                board
-            })
-        };
-        let running: Vec<_> = boards.into_iter().enumerate().map(act_on).collect();
-        let are_done = |_: &Links| running.iter().all(|board| board.is_finished());
-        let events = host(links, driver, "boards", are_done);
-        (running.into_iter().map(|board| board.join().unwrap()).collect(), events)
-    })
-}
-
 #[test]
 fn jobs_come_over_a_wire_and_their_results_go_back() {
     everywhere(16, 1, |driver| {
@@ -66,10 +45,7 @@ fn jobs_come_over_a_wire_and_their_results_go_back() {
             assert_eq!((counters.published, counters.done), (500, 500), "{counters:?}");
             assert_eq!(counters.orphaned + counters.unknown + counters.not_run, 0);
             assert!(counters.bytes_in > 72 * 500 && counters.bytes_out > 20 * 500);
-            assert!(matches!(
-                events[..],
-                [(0, LinkEvent::WireUp), (0, LinkEvent::Peer(_))]
-            ));
+            assert!(matches!(events[..], [(0, LinkEvent::WireUp), (0, LinkEvent::Peer(_))]));
             assert_eq!(links.jobs(), 0);
         }
     });
@@ -287,14 +263,17 @@ fn what_cannot_work_is_refused_with_the_numbers() {
     let baud = |baud| refused(Link::new("arm", Wire::serial("/dev/ttyACM0", baud)));
     assert_eq!(baud(4_000_001), "link arm: 4000001 baud; a serial wire has 1 to 4000000");
     assert_eq!(baud(0), "link arm: 0 baud; a serial wire has 1 to 4000000");
-    assert_eq!(refused(link(Results::none()).tenant(29)), "link arm: tenant 29; there are tenants 0 to 28");
+    assert_eq!(
+        refused(link(Results::none()).tenant(29)),
+        "link arm: tenant 29; there are tenants 0 to 28"
+    );
     assert_eq!(
         refused(link(Results::observables(0, 13))),
         "link arm: results of 13 words; a result holds 1 to 12"
     );
     assert_eq!(
-        refused(link(Results::observables(1, 2))),
-        "link arm: results up to observable 33, and there are 32: a block for each of 16 slots"
+        refused(link(Results::observables(MARKS + 1, 2))),
+        "link arm: results up to observable 2081, and there are 2080: a block for each of 16 slots"
     );
     assert_eq!(
         refused(link(Results::arena(u32::MAX, 1))),

@@ -18,18 +18,21 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Words of a result: the job's first argument times three, and its tenant.
 pub const WORDS: u32 = 2;
-/// The job whose result that is.
+/// The job whose result that is. It counts up the observable of its second argument, if it has one.
 pub const TRIPLE: u32 = 0x100;
+/// Observables, behind the results, that count how often each job has run.
+pub const MARKS: u32 = 2048;
 /// A job that ends in the fault of its first argument.
 pub const FAIL: u32 = 0x101;
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub fn geometry(slots: u32) -> Geometry {
-    Geometry::of_slots(slots, WORDS * slots).unwrap()
+    Geometry::of_slots(slots, WORDS * slots + MARKS).unwrap()
 }
 
 /// A driver whose handlers leave their results in a block of observables for each slot.
@@ -37,11 +40,15 @@ pub fn builder(slots: u32, tenants: u32) -> DriverBuilder {
     let triple = "fn triple(job: Job) -> u32 {
         observe(2u * job.slot, 3u * arg(job, 0u));
         observe(2u * job.slot + 1u, job.tenant);
+        if arg(job, 1u) != 0u { observe_add(arg(job, 1u), 1u); }
         return HANDLER_OK;
     }";
     let triple = Handler::wgsl(TRIPLE, "triple", "triple.wgsl", triple).on_cpu(|call| {
         call.observe(2 * call.slot(), 3u32.wrapping_mul(call.arg(0)));
         call.observe(2 * call.slot() + 1, call.tenant());
+        if call.arg(1) != 0 {
+            call.observe_add(call.arg(1), 1);
+        }
         HANDLER_OK
     });
     let fail = "fn fail(job: Job) -> u32 { return fault(arg(job, 0u)); }";
@@ -68,6 +75,8 @@ pub struct Board {
     open: BTreeMap<(u32, u32), u32>,
     /// How each job has ended that did, by what it was for.
     pub ends: BTreeMap<u32, End>,
+    /// The observable that counts job 0.
+    marks: u32,
 }
 
 impl Board {
@@ -80,6 +89,7 @@ impl Board {
             notices: Vec::new(),
             open: BTreeMap::new(),
             ends: BTreeMap::new(),
+            marks: WORDS * geometry.slots(),
         };
         board.plug(wire);
         board
@@ -98,6 +108,17 @@ impl Board {
         self.wire = None;
     }
 
+    /// Writes bytes that are no frames, as fast as they are taken.
+    pub fn write_raw(&mut self, mut bytes: &[u8]) {
+        let wire = self.wire.as_mut().unwrap();
+        while !bytes.is_empty() {
+            match wire.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(_) => thread::sleep(Duration::from_micros(100)),
+            }
+        }
+    }
+
     /// Publishes a job, if the window has room for it.
     pub fn publish(&mut self, number: u32, job: &Job<'_>) -> bool {
         match self.sender.publish(job) {
@@ -113,7 +134,7 @@ impl Board {
     /// One turn: waits a moment for bytes, hears them, and writes what there is to say.
     pub fn turn(&mut self) {
         let Some(wire) = &mut self.wire else {
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
             return;
         };
         let mut bytes = [0; 4096];
@@ -125,7 +146,7 @@ impl Board {
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             // The host has closed its end, or not opened it yet.
             Err(_) => {
-                std::thread::sleep(Duration::from_millis(1));
+                thread::sleep(Duration::from_millis(1));
                 0
             }
         };
@@ -168,11 +189,21 @@ impl Board {
         let start = Instant::now();
         while next < end || !self.open.is_empty() {
             assert!(start.elapsed() < TIMEOUT, "{next} of {end}, {} open", self.open.len());
-            while next < end && self.publish(next, &Job::new(TRIPLE, &[next])) {
+            while next < end && self.publish_one(next) {
                 next += 1;
             }
             self.turn();
         }
+    }
+
+    /// Publishes the job of [`TRIPLE`] of this number, if the window has room for it.
+    pub fn publish_one(&mut self, number: u32) -> bool {
+        self.publish(number, &Job::new(TRIPLE, &[number, self.marks + number]))
+    }
+
+    /// Jobs that have not ended.
+    pub fn open_jobs(&self) -> usize {
+        self.open.len()
     }
 
     /// Checks that jobs of these numbers have ended well, with the words of a tenant.
@@ -218,11 +249,48 @@ impl Drop for TempPath {
     }
 }
 
+/// Checks that no job has run twice, and that each has ended as it has run.
+pub fn assert_fates(driver: &Driver, ends: &BTreeMap<u32, End>) {
+    let marks = WORDS * driver.row().geometry().slots();
+    for (number, (fate, _)) in ends {
+        let ran = driver.row().control.observable(marks + number).unwrap();
+        let is_right = match fate {
+            Fate::Done => ran == 1,
+            Fate::NotRun => ran == 0,
+            Fate::Unknown => ran <= 1,
+            Fate::Fault(_) => false,
+        };
+        assert!(is_right, "job {number} has run {ran} times: {fate:?}");
+    }
+}
+
 /// Opens links on io_uring or on threads.
 pub fn open(builder: LinksBuilder<'_>, rung: Rung) -> Links {
     let links = builder.first_rung(rung).open().unwrap();
     assert_eq!(links.rung(), rung);
     links
+}
+
+/// Lets boards do something in threads while the host's loop runs, until all are done.
+pub fn together(
+    links: &mut Links,
+    driver: &mut Driver,
+    boards: Vec<Board>,
+    act: impl Fn(usize, &mut Board) + Sync,
+) -> (Vec<Board>, Vec<(usize, LinkEvent)>) {
+    let act = &act;
+    thread::scope(|scope| {
+        let act_on = |(index, mut board): (usize, Board)| {
+            scope.spawn(move || {
+                act(index, &mut board);
+                board
+            })
+        };
+        let running: Vec<_> = boards.into_iter().enumerate().map(act_on).collect();
+        let are_done = |_: &Links| running.iter().all(|board| board.is_finished());
+        let events = host(links, driver, "boards", are_done);
+        (running.into_iter().map(|board| board.join().unwrap()).collect(), events)
+    })
 }
 
 /// Runs a host's loop until something is so; hands back what has happened.
