@@ -5,6 +5,7 @@ mod links;
 
 use links::{Board, MARKS, RUNGS, TIMEOUT, TempPath, WORDS};
 use links::{assert_fates, builder, geometry, host, open, terminal, together};
+use rustix::fs::{Mode, OFlags};
 use rustix::termios::{ControlModes, InputModes, LocalModes, OutputModes, tcgetattr};
 use slipring_core::layout::Geometry;
 use slipring_core::link::{Fate, Notice, Reason, Refusal};
@@ -13,6 +14,7 @@ use slipring_driver::{BackendChoice, Driver, Rung};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -164,6 +166,54 @@ fn a_board_that_begins_anew_gets_the_fates_that_are_known_and_no_job_runs_twice(
 }
 
 #[test]
+fn a_host_that_begins_anew_runs_no_job_twice() {
+    on_rungs(|driver, rung| {
+        let path = TempPath::new("host");
+        let lives = 4;
+        let board = thread::scope(|scope| {
+            let mut running = None;
+            for life in 0..lives {
+                let _ = std::fs::remove_file(&path.0);
+                let listener = UnixListener::bind(&path.0).unwrap();
+                let mut links =
+                    open(Links::builder(driver).link(link(Wire::accept(listener))), rung);
+                let path = &path.0;
+                let running = running.get_or_insert_with(|| {
+                    let mut board = board(1, UnixStream::connect(path).unwrap());
+                    scope.spawn(move || {
+                        let mut next = 0;
+                        while next < MARKS || board.open_jobs() > 0 {
+                            next += u32::from(next < MARKS && board.publish_one(next));
+                            board.turn();
+                            if board.is_cut_off() {
+                                // The host comes back when it does.
+                                if let Ok(wire) = UnixStream::connect(path) {
+                                    board.plug(wire);
+                                }
+                            }
+                        }
+                        board
+                    })
+                });
+                let enough = u64::from(MARKS / lives);
+                host(&mut links, driver, "a life", |links| {
+                    running.is_finished()
+                        || life + 1 < lives && links.counters(0).published > enough
+                });
+            }
+            running.unwrap().join().unwrap()
+        });
+        assert_eq!(board.ends.len() as u32, MARKS);
+        assert_fates(driver, &board.ends);
+        let connected = |notice: &&Notice| matches!(notice, Notice::Connected { .. });
+        assert_eq!(board.notices.iter().filter(connected).count() as u32, lives);
+        let done = board.ends.values().filter(|(fate, _)| *fate == Fate::Done).count() as u32;
+        // Only of what was on its way nothing is known.
+        assert!(done >= MARKS - 72 * (lives - 1), "{done}");
+    });
+}
+
+#[test]
 fn a_socket_is_connected_to_again_for_as_long_as_nobody_listens() {
     on_rungs(|driver, rung| {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -294,6 +344,13 @@ fn lose(mut from: &UnixStream, mut to: &UnixStream, seed: u64, over: &AtomicBool
     }
 }
 
+/// Writes to a terminal until it takes no more.
+fn fill(path: &Path) {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let device = rustix::fs::open(path, flags, Mode::empty()).unwrap();
+    while rustix::io::write(&device, &[0; 4096]).is_ok() {}
+}
+
 #[test]
 fn a_peer_that_reads_nothing_holds_up_nobody() {
     on_rungs(|driver, rung| {
@@ -307,6 +364,9 @@ fn a_peer_that_reads_nothing_holds_up_nobody() {
             while (&stream).write(&[0; 4096]).is_ok() {}
             builder = builder.link(link(Wire::stream(stream)));
         }
+        let (_master, path) = terminal();
+        fill(&path);
+        builder = builder.link(link(Wire::serial(path, 9600)));
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut links = open(builder.link(link(Wire::stream(ours))), rung);
         let (boards, _) =
