@@ -279,21 +279,22 @@ fn garbage_is_counted_and_the_link_recovers_from_it() {
 #[test]
 fn a_board_of_another_geometry_is_refused_on_both_sides_with_both_numbers() {
     on_rungs(|driver, rung| {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, wire) = UnixStream::pair().unwrap();
         let mut links = open(Links::builder(driver).link(link(Wire::stream(ours))), rung);
         let geometry = Geometry::of_slots(64, 8).unwrap();
-        let boards = vec![Board::new(1, geometry, theirs)];
-        let (boards, events) = together(&mut links, driver, boards, |_, board| {
-            board.until("it is refused", |board| !board.notices.is_empty());
-        });
         let (ours, theirs) = (SLOTS, 64);
         let refused = |expected, found| Refusal { reason: Reason::Slots, expected, found };
-        let host_says = LinkEvent::Peer(Notice::Refused(refused(ours, theirs)));
-        assert!(events.contains(&(0, host_says)), "{events:?}");
-        // Whoever hears the other's hello first refuses it.
-        let of_board =
-            [Notice::Refused(refused(theirs, ours)), Notice::RefusedByPeer(refused(ours, theirs))];
-        assert!(boards[0].notices.iter().all(|notice| of_board.contains(notice)));
+        // Each side refuses the other's hello.
+        let host_says = (0, LinkEvent::Peer(Notice::Refused(refused(ours, theirs))));
+        let board_says = Notice::Refused(refused(theirs, ours));
+        let (mut board, start) = (Board::new(1, geometry, wire), Instant::now());
+        let mut events = Vec::new();
+        while !(events.contains(&host_says) && board.notices.contains(&board_says)) {
+            assert!(start.elapsed() < TIMEOUT, "{events:?}, {:?}", board.notices);
+            board.turn();
+            links.turn(driver).unwrap();
+            events.extend(std::iter::from_fn(|| links.next_event()));
+        }
         assert!(!links.is_connected(0));
     });
 }
@@ -378,7 +379,7 @@ fn a_peer_that_reads_nothing_holds_up_nobody() {
             links.turn(driver).unwrap();
             longest = longest.max(turn.elapsed());
         }
-        assert!(longest < Duration::from_millis(100), "a turn took {longest:?}");
+        assert!(longest < Duration::from_secs(1), "a turn took {longest:?}");
         let dropping = Instant::now();
         drop(links);
         assert!(dropping.elapsed() < TIMEOUT / 10, "{:?}", dropping.elapsed());
