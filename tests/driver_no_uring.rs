@@ -8,8 +8,10 @@ use slipring_core::opcode;
 use slipring_core::publisher::Outcome;
 use slipring_core::ring::Job;
 use slipring_driver::input::{Access, Ingest, IoPump, IoTable, Source};
+use slipring_driver::link::{Link, Links, Wire};
 use slipring_driver::{BackendChoice, Readback, Rung};
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Has every later io_uring_setup of this thread and of those that it starts fail with `errno`, as a
@@ -63,6 +65,12 @@ fn reads_by_threads(choice: BackendChoice, why: &str) {
     assert_whole(&run(&mut ingest, &mut driver)[&id], &bytes, 0);
 
     drop(ingest);
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let link = Link::new("pair", Wire::stream(ours));
+    let mut links = Links::builder(&driver).link(link).open().unwrap();
+    assert_eq!(links.rung(), Rung::Threads);
+    links.turn(&mut *driver).unwrap();
+
     let mut table = IoTable::new();
     let whole = table.add_file(File::open(&file.0).unwrap(), 0..4096, Access::READ).unwrap();
     let region = table.add_region(0..4096, Access::WRITE).unwrap();

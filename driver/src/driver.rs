@@ -27,7 +27,10 @@ use slipring_core::publisher::{Entry, Publisher};
 use slipring_core::row::{ResetError, Row};
 use slipring_core::slot::{Priority, State};
 use slipring_core::tenant::{Tenant, TenantError};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The number of the next driver.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Why a dispatch did not happen, or words of the workspace or the arena were not reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +90,8 @@ pub enum DriverError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Driver {
+    /// Which of the process's drivers it is.
+    pub(crate) id: u64,
     pub(crate) device: Device,
     pub(crate) publisher: Publisher<Vec<Entry>>,
     work: WorkList,
@@ -122,8 +127,9 @@ impl Driver {
         work: WorkList,
         uses_io: bool,
     ) -> Self {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let (prefetch_failures, ended, io, stays) = (0, 0, None, Stays::default());
-        Self { device, publisher, work, uses_io, prefetch_failures, ended, stays, io }
+        Self { id, device, publisher, work, uses_io, prefetch_failures, ended, stays, io }
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,

@@ -4,10 +4,10 @@
 //!   Source ─▶ Engine (io_uring, or threads) ─▶ arena ─▶ a slot for each chunk ─▶ jobs
 //! ```
 
-mod engine;
+pub(crate) mod engine;
 mod faults;
 mod ingest;
-mod ladder;
+pub(crate) mod ladder;
 mod publish;
 mod pump;
 mod source;
@@ -27,4 +27,6 @@ pub use pump::{Access, Handle, IoPump, IoPumpError, IoTable, TableError};
 pub(crate) use pump::{Carry, Service, log_failure};
 pub use source::{Caching, Source, SourceError};
 
+pub(crate) use ingest::nap_of;
 pub(crate) use ladder::can_register;
+pub(crate) use publish::Refusals;

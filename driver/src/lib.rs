@@ -13,6 +13,7 @@ pub mod gpu;
 mod host_row;
 pub mod input;
 pub mod kernel;
+pub mod link;
 pub mod open;
 pub mod overlapped;
 pub mod persistent;

@@ -81,7 +81,12 @@ impl<E: Copy, const N: usize> Outgoing<E, N> {
     }
 
     pub const fn is_full(&self) -> bool {
-        self.next.wrapping_sub(self.base) >= N as u32
+        self.room() == 0
+    }
+
+    /// How many entries can be pushed.
+    pub const fn room(&self) -> u32 {
+        (N as u32).saturating_sub(self.next.wrapping_sub(self.base))
     }
 
     /// Whether an entry was not acknowledged, or never sent.

@@ -147,6 +147,11 @@ impl<const WINDOW: usize> Receiver<WINDOW> {
         Some((ticket, Slot { status: 0, opcode, tenant, priority, args }))
     }
 
+    /// How many results are taken until one is [`ResultError::Full`].
+    pub fn result_room(&self) -> u32 {
+        self.side.endpoint.outgoing.room()
+    }
+
     /// Sends back how a job has ended, and up to twelve words.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ impl Driver {
         self.device.read_workspace(first, words)
     }
 
-    fn check_workspace(&self, first: usize, len: usize) -> Result<(), DriverError> {
+    pub(crate) fn check_workspace(&self, first: usize, len: usize) -> Result<(), DriverError> {
         let (end, words) = (first.saturating_add(len), self.device.options().workspace_words);
         if end > words {
             return Err(DriverError::WorkspaceRange { first, end, words });
@@ -51,7 +51,7 @@ impl Driver {
         self.device.read_arena(first, words)
     }
 
-    fn check_arena(&self, first: usize, len: usize) -> Result<(), DriverError> {
+    pub(crate) fn check_arena(&self, first: usize, len: usize) -> Result<(), DriverError> {
         let (end, words) = (first.saturating_add(len), self.device.options().arena_words());
         if end > words {
             return Err(DriverError::ArenaRange { first, end, words });

@@ -18,6 +18,7 @@ pub use builder::IngestBuilder;
 pub use chunk::{ChunkEnd, ChunkJob, FinishedChunk, ReadError, SourceEnd};
 pub use error::IngestError;
 pub use reading::SourceId;
+pub(crate) use wait::nap_of;
 
 use super::engine::{Engine, unless_passing};
 use super::ladder::IngestPath;

@@ -68,6 +68,22 @@ pub(super) fn climb(
     Ok((engine, IngestPath { rung, is_copied, reason: reasons }))
 }
 
+/// What moves bytes of streams, over memory that is not registered: their pieces are small.
+pub(crate) fn climb_for_streams(
+    landing: &Landing,
+    depth: u32,
+    files: u32,
+    first: Rung,
+) -> io::Result<(Box<dyn Engine>, Rung)> {
+    if first != Rung::Threads {
+        match Uring::open(landing.clone(), depth, files) {
+            Ok(uring) => return Ok((Box::new(uring), Rung::Plain)),
+            Err(error) => tracing::info!(%error, "no io_uring: threads read and write"),
+        }
+    }
+    Ok((Box::new(Threads::open(landing.clone(), depth)?), Rung::Threads))
+}
+
 fn open_threads(landing: &Landing, depth: u32) -> Result<Box<dyn Engine>, IngestError> {
     let threads = Threads::open(landing.clone(), depth);
     Ok(Box::new(threads.map_err(|source| IngestError::Engine { source })?))

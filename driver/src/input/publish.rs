@@ -6,8 +6,9 @@ use crate::persistent::{PersistError, Persistent};
 use crate::rows::sealed::Sealed;
 use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
+use slipring_core::slot::Priority;
 
-/// What [`Ingest`](super::Ingest) publishes through: a [`Driver`], or one of its guards,
+/// What [`Ingest`](super::Ingest) and [`Links`](crate::link::Links) publish through: a [`Driver`], or one of its guards,
 /// [`Overlapped`] and [`Persistent`].
 pub trait Publish: sealed::Serve {
     /// Publishes a job.
@@ -18,6 +19,32 @@ pub trait Publish: sealed::Serve {
 
     /// What became of a job by now. Reading a fault frees its slot.
     fn outcome(&mut self, ticket: Ticket) -> Outcome;
+}
+
+/// Whose jobs the ring does not take now, so that nobody asks again.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    /// A bit each.
+    levels: u32,
+    tenants: u32,
+}
+
+impl Refusals {
+    pub(crate) fn has(&self, priority: Priority, tenant: u32) -> bool {
+        // A tenant beyond the table is refused for good.
+        let tenant = 1u32.checked_shl(tenant).unwrap_or(0);
+        self.levels & 1 << priority as u32 != 0 || self.tenants & tenant != 0
+    }
+
+    /// Notes why a job was not published, if it may be later.
+    pub(crate) fn add(&mut self, error: &PublisherError) -> bool {
+        match error {
+            PublisherError::Full { priority, .. } => self.levels |= 1 << *priority as u32,
+            PublisherError::Quota { tenant, quota: 1.., .. } => self.tenants |= 1 << tenant,
+            _ => return false,
+        }
+        true
+    }
 }
 
 mod sealed {

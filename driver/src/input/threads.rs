@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   files    start ─▶ queue ─▶ one of a few threads: pread, pwrite ─▶ ended ─▶ next
-//!   streams  start ─▶ waiting ─▶ one thread: poll of all, then read ──┘
+//!   streams  start ─▶ waiting ─▶ one thread: poll of all, then read or write ──┘
 //! ```
 
 use super::engine::{Ended, Engine, FileRef, Op, Transfer};
@@ -125,28 +125,34 @@ impl Shared {
         }
     }
 
-    /// Waits for all streams at once, and reads those that have something.
+    /// Waits for all streams at once, and serves those that have something, or take something.
     fn serve_streams(&self, mut all: Vec<libc::pollfd>) {
-        let polled = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let polled = |fd, events| libc::pollfd { fd, events, revents: 0 };
         loop {
             all.clear();
-            all.push(polled(self.wake.as_raw_fd()));
+            all.push(polled(self.wake.as_raw_fd(), libc::POLLIN));
             {
                 let state = self.state();
                 if state.is_over {
                     return;
                 }
-                all.extend(state.waiting.iter().map(|(_, transfer)| polled(raw(transfer.file))));
+                let waiting = state.waiting.iter();
+                all.extend(
+                    waiting.map(|(_, transfer)| polled(raw(transfer.file), awaited(transfer))),
+                );
             }
             poll(&mut all, -1);
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
             for ready in all.iter().skip(1).filter(|ready| ready.revents != 0) {
                 let mut state = self.state();
                 let mut found = state.waiting.iter();
-                let found = found.position(|(_, transfer)| raw(transfer.file) == ready.fd);
+                let found = found.position(|(_, transfer)| {
+                    raw(transfer.file) == ready.fd && awaited(transfer) == ready.events
+                });
                 // It may have been cancelled meanwhile, and another file have its number, or somebody
                 // else have taken its bytes: a read would then wait, and with it all streams.
-                let Some(index) = found.filter(|_| poll(&mut [polled(ready.fd)], 0)) else {
+                let is_ready = |_: &usize| poll(&mut [polled(ready.fd, ready.events)], 0);
+                let Some(index) = found.filter(is_ready) else {
                     continue;
                 };
                 let (token, transfer) = state.waiting.swap_remove(index);
@@ -191,6 +197,11 @@ fn poll(files: &mut [libc::pollfd], milliseconds: i32) -> bool {
     unsafe { libc::poll(files.as_mut_ptr(), files.len() as libc::nfds_t, milliseconds) > 0 }
 }
 
+/// What a stream is waited for.
+fn awaited(transfer: &Transfer) -> libc::c_short {
+    if transfer.op == Op::Write { libc::POLLOUT } else { libc::POLLIN }
+}
+
 fn raw(file: FileRef) -> RawFd {
     match file {
         FileRef::Fd(fd) => fd,
@@ -207,8 +218,7 @@ impl Engine for Threads {
 
     fn start(&mut self, token: u32, transfer: Transfer) {
         self.in_flight += 1;
-        let is_stream =
-            transfer.op == Op::AwaitBytes || (transfer.op == Op::Read && transfer.offset.is_none());
+        let is_stream = transfer.op == Op::AwaitBytes || transfer.offset.is_none();
         let mut state = self.shared.state();
         if is_stream {
             state.waiting.push((token, transfer));

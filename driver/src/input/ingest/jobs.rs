@@ -1,38 +1,12 @@
 //! Jobs: published for what has landed, and looked at until they have ended.
 
-use super::chunk::{ChunkJob, State};
+use super::chunk::State;
 use super::{Ingest, IngestError};
-use crate::input::publish::Publish;
-use slipring_core::publisher::{Outcome, PublisherError, Ticket};
+use crate::input::publish::{Publish, Refusals};
+use slipring_core::publisher::{Outcome, Ticket};
 
 /// How many chunks one call looks at: each costs a load from memory that the GPU may own.
 const LOOKS: usize = 16;
-
-/// Whose jobs the ring does not take now.
-#[derive(Default)]
-struct Refused {
-    /// A bit each.
-    levels: u32,
-    tenants: u32,
-}
-
-impl Refused {
-    fn has(&self, job: &ChunkJob) -> bool {
-        // A tenant beyond the table is refused for good.
-        let tenant = 1u32.checked_shl(job.tenant).unwrap_or(0);
-        self.levels & 1 << job.priority as u32 != 0 || self.tenants & tenant != 0
-    }
-
-    /// Notes why a job was not published, if it may be later.
-    fn add(&mut self, error: &PublisherError) -> bool {
-        match error {
-            PublisherError::Full { priority, .. } => self.levels |= 1 << *priority as u32,
-            PublisherError::Quota { tenant, quota: 1.., .. } => self.tenants |= 1 << tenant,
-            _ => return false,
-        }
-        true
-    }
-}
 
 impl Ingest {
     /// Publishes what has landed, the oldest first, as far as the ring takes it.
@@ -41,12 +15,12 @@ impl Ingest {
             // Slots of jobs that have ended may be used again now.
             self.look(host);
         }
-        let (mut published, mut at, mut refused) = (0, 0, Refused::default());
+        let (mut published, mut at, mut refusals) = (0, 0, Refusals::default());
         while let Some(&index) = self.landed.get(at) {
             let room = self.reader.arena.chunk(index);
             let chunk = &mut self.chunks[index as usize];
             let reading = self.sources[chunk.source].as_ref().expect("it has a chunk outstanding");
-            if refused.has(&reading.job) {
+            if refusals.has(reading.job.priority, reading.job.tenant) {
                 at += 1;
                 continue;
             }
@@ -63,7 +37,7 @@ impl Ingest {
                     published += 1;
                     self.runs(host, index, ticket);
                 }
-                Err(error) if refused.add(&error) => {
+                Err(error) if refusals.add(&error) => {
                     at += 1;
                     continue;
                 }

@@ -100,7 +100,7 @@ impl Ingest {
 }
 
 /// The sleep after so many looks.
-fn nap_of(turns: u32) -> Duration {
+pub(crate) fn nap_of(turns: u32) -> Duration {
     match turns.checked_sub(SPINS) {
         None => Duration::ZERO,
         Some(naps) => LONGEST_NAP.min(FIRST_NAP * (1 << naps.min(6))),
