@@ -60,9 +60,11 @@ fn docs() -> Outcome {
 
 fn tests() -> Outcome {
     // With all of core that runs on a host, whoever of the workspace uses it.
-    run(command("cargo test --workspace --features slipring-core/link-async")
-        .env_remove("SLIPRING_PROGRAMS")
-        .env_remove("SLIPRING_LINK_SLOTS"))
+    run(command(
+        "cargo test --workspace --features slipring-core/link-async,slipring-core/critical-section",
+    )
+    .env_remove("SLIPRING_PROGRAMS")
+    .env_remove("SLIPRING_LINK_SLOTS"))
 }
 
 fn golden() -> Outcome {

@@ -40,7 +40,7 @@ impl Refusals {
     pub(crate) fn add(&mut self, error: &PublisherError) -> bool {
         match error {
             PublisherError::Full { priority, .. } => self.levels |= 1 << *priority as u32,
-            PublisherError::Quota { tenant, quota: 1.., .. } => self.tenants |= 1 << tenant,
+            PublisherError::Quota { tenant, .. } => self.tenants |= 1 << tenant,
             _ => return false,
         }
         true

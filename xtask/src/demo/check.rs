@@ -59,7 +59,11 @@ fn crc32(folder: &Path, failed: impl Fn(std::io::Error) -> String) -> Outcome {
     expect(&mut demo_over(&folder.join("missing")), false, &["missing: No such file"])?;
     expect(&mut demo_over(folder), false, &["is a directory"])?;
     if Path::new(SHORT).exists() {
-        let wrong = ["FAILED   chunk at byte 0: ", "the file ends before the length", "1 of 1 chunks are wrong"];
+        let wrong = [
+            "FAILED   chunk at byte 0: ",
+            "the file ends before the length",
+            "1 of 1 chunks are wrong",
+        ];
         expect(&mut demo_over(Path::new(SHORT)), false, &wrong)?;
     }
     Ok(())

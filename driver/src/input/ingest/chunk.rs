@@ -167,7 +167,8 @@ pub enum ChunkEnd {
     Done,
     /// Its job has finished with this fault code.
     Fault(u8),
-    /// It was read, and the publisher will never take its job.
+    /// It was read, and the publisher does not take its job. (A full ring is waited for, and so is a
+    /// tenant's quota, one of 0 too.)
     Refused(PublisherError),
     /// It could not be read. The other chunks still come, of a file.
     NotRead(ReadError),

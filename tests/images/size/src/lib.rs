@@ -3,9 +3,14 @@
 
 #![no_std]
 
+mod section;
+
+pub use section::masked_ticks;
+
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
+use slipring_core::interrupt::{Queue, SharedQueue};
 use slipring_core::layout::Geometry;
 use slipring_core::link::Sender;
 use slipring_core::opcode;
@@ -31,6 +36,10 @@ pub struct Input<'a> {
     pub ops: &'a [Op<'a>],
     /// A publisher of a ring as long as the shared words.
     pub publisher: Publisher<&'a mut [Entry]>,
+    /// An empty queue of one interrupt.
+    pub queue: &'a Queue<8>,
+    /// An empty queue of any interrupts.
+    pub shared_queue: &'a SharedQueue<8>,
     /// A connected link with one job to send.
     pub sender: &'a mut Sender<8>,
     /// What has come over its wire: an acknowledgment and a result of twelve words.
@@ -45,13 +54,15 @@ pub struct Input<'a> {
 pub type Call = extern "C" fn(&mut Input<'_>) -> bool;
 
 /// The calls under their symbols' names.
-pub const CALLS: [(&str, Call); 10] = [
+pub const CALLS: [(&str, Call); 12] = [
     ("publish_exclusive", publish_exclusive),
     ("publish_shared", publish_shared),
     ("publish_window_16", publish_window_16),
     ("publish_batch_4", publish_batch_4),
     ("publish_packed_4", publish_packed_4),
     ("publisher_publish", publisher_publish),
+    ("interrupt_publish", interrupt_publish),
+    ("interrupt_publish_shared", interrupt_publish_shared),
     ("link_publish", link_publish),
     ("link_transmit", link_transmit),
     ("link_receive", link_receive),
@@ -99,6 +110,18 @@ pub extern "C" fn publish_packed_4(input: &mut Input<'_>) -> bool {
 pub extern "C" fn publisher_publish(input: &mut Input<'_>) -> bool {
     let job = Job::new(opcode::ATOMIC_ADD, input.args);
     Ring::new(input.shared).is_ok_and(|ring| input.publisher.publish(ring, &job).is_ok())
+}
+
+/// A job of four arguments from one interrupt.
+#[unsafe(no_mangle)]
+pub extern "C" fn interrupt_publish(input: &mut Input<'_>) -> bool {
+    input.queue.publish(&Job::new(opcode::ATOMIC_ADD, input.args)).is_ok()
+}
+
+/// A job of four arguments from any interrupt.
+#[unsafe(no_mangle)]
+pub extern "C" fn interrupt_publish_shared(input: &mut Input<'_>) -> bool {
+    input.shared_queue.publish(&Job::new(opcode::ATOMIC_ADD, input.args)).is_ok()
 }
 
 /// A job of four arguments to the window of a link.
