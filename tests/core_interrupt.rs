@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-type Publish = dyn Fn(&Job<'_>) -> Result<(), QueueError>;
+type Publish<'a> = dyn Fn(&Job<'_>) -> Result<(), QueueError> + 'a;
 
 /// Words of a job that follow from its number and its producer's.
 fn args(producer: u32, number: u32) -> [u32; 12] {
@@ -52,7 +52,7 @@ fn jobs_come_whole_with_zeros_behind_their_arguments() {
 #[test]
 fn a_full_queue_and_wrong_jobs_are_refused_with_their_numbers() {
     let (queue, shared) = (Queue::<4>::new(), SharedQueue::<4>::new());
-    let publishes: [&Publish; 2] = [&|job| queue.publish(job), &|job| shared.publish(job)];
+    let publishes: [&Publish<'_>; 2] = [&|job| queue.publish(job), &|job| shared.publish(job)];
     for publish in publishes {
         let too_many = PublishError::TooManyArgs { item: 0, args: 13 };
         assert_eq!(publish(&Job::new(opcode::NOP, &[0; 13])), Err(QueueError::Job(too_many)));
