@@ -166,7 +166,7 @@ fn io_bytes(job: Job) -> u32 {
     return job.io_bytes;
 }
 
-// Appends a record to the debug log. Inside a loop it makes each iteration count nine times
+// Appends a record to the debug log, which the host turns into a line (debug_formats! in Rust). Inside a loop it makes each iteration count nine times
 // (Handler::iterations): near its end, lanes may contend for the log's cursor.
 fn debug_print(job: Job, format: u32, a: u32, b: u32) {
     append_record(format, a, b, job.slot);

@@ -2,21 +2,18 @@
 //! opens and works.
 
 mod gpu;
+mod listening;
 
+use listening::events_of;
 use slipring_core::layout::Geometry;
 use slipring_core::opcode;
 use slipring_core::ring::Job;
 use slipring_driver::recovery::{Losses, Stage};
 use slipring_driver::{BackendChoice, Driver, DriverBuilder, Handler, Kernel, Readback, Recovery};
-use std::cell::RefCell;
-use std::fmt::{Debug, Write};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 /// Bytes in front of the device's data.
 const HEADER: usize = 16;
@@ -49,42 +46,6 @@ impl Drop for TempDir {
     }
 }
 
-thread_local! {
-    static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Keeps what the driver warns of.
-struct Listener;
-
-impl Subscriber for Listener {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().ends_with("vulkan::cache")
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text(event.metadata().level().to_string());
-        event.record(&mut text);
-        WARNINGS.with_borrow_mut(|warnings| warnings.push(text.0));
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let _ = write!(self.0, " {field}={value:?}");
-    }
-}
-
 fn builder(dir: &Path) -> DriverBuilder {
     let kernel = Kernel::builder().build().unwrap();
     Driver::builder(kernel, Geometry::of_slots(8, 8).unwrap()).pipeline_cache(dir)
@@ -94,11 +55,11 @@ fn builder(dir: &Path) -> DriverBuilder {
 /// warned of.
 fn run(builder: DriverBuilder) -> (String, Vec<String>) {
     let open = || gpu::open(builder, BackendChoice::Mapped);
-    let mut driver = tracing::subscriber::with_default(Listener, open);
+    let (mut driver, warnings) = events_of("vulkan::cache", open);
     driver.publish(&Job::new(opcode::ATOMIC_ADD, &[7, 160])).unwrap();
     assert_eq!(driver.dispatch(&Readback::all()).unwrap().done, 1);
     assert_eq!(driver.row().control.observable(0), Ok(7));
-    (driver.backend().reason.clone(), WARNINGS.take())
+    (driver.backend().reason.clone(), warnings)
 }
 
 /// The same of a cache that is as it should be.

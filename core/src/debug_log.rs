@@ -4,6 +4,7 @@
 //! counted, so what fits is always readable and the host knows how many it lost.
 
 use crate::layout::{Buffer, LayoutError, MAX_DEBUG_RECORDS, MAX_ENCODED, check};
+use crate::slot::WORDS;
 use crate::words::{Word, WordMut, Words};
 
 /// Words of a record.
@@ -30,6 +31,18 @@ pub struct Record {
     pub args: [u32; 2],
     /// The first word of the slot in the ring: 16 × its index.
     pub slot_word: u32,
+}
+
+impl Record {
+    /// The slot that it is from.
+    ///
+    /// ```
+    /// use slipring_core::debug_log::Record;
+    /// assert_eq!(Record { format: 1, args: [2, 3], slot_word: 80 }.slot(), 5);
+    /// ```
+    pub const fn slot(&self) -> u32 {
+        self.slot_word / WORDS as u32
+    }
 }
 
 const _: () = assert!(size_of::<Record>() == 4 * RECORD_WORDS);

@@ -6,6 +6,7 @@
 
 pub mod arena;
 pub mod backend;
+pub mod debug_formats;
 mod device;
 mod dirty;
 pub mod driver;
