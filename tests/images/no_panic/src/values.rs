@@ -51,7 +51,7 @@ fn slots(inputs: &Inputs<'_>) {
     let state = State::of(inputs.n[0]);
     keep((state.is_publishable(), state.is_finished(), state.is_in_flight()));
     let [code, io_slot, ..] = inputs.bytes;
-    keep((slot::fault_status(code), slot::wait_io_status(io_slot)));
+    keep((slot::fault_status(code), slot::wait_io_status(io_slot), slot::fault::meaning(code)));
     keep((inputs.level.level(), Priority::from_level(inputs.n[0])));
 }
 

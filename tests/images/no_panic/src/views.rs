@@ -1,7 +1,7 @@
 //! The four buffers, each by itself.
 
 use slipring_core::control::Control;
-use slipring_core::debug_log::DebugLog;
+use slipring_core::debug_log::{DebugLog, Record};
 use slipring_core::io_queue::IoQueue;
 use slipring_core::partition::Partitions;
 use slipring_core::ring::{Ring, count_done};
@@ -30,7 +30,9 @@ pub fn read<W: Word>([control, ring, debug_log, io_queue]: [&[W]; 4], inputs: &I
         Ok(log) => {
             keep((log.words().len(), log.capacity()));
             keep_result(log.read::<0>(index));
-            keep_result(log.read::<16>(index));
+            if let Ok(read) = log.read::<16>(index) {
+                keep(read.records.first().map(Record::slot));
+            }
         }
         Err(error) => keep_result(Err::<(), _>(error)),
     }
