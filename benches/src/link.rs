@@ -1,4 +1,5 @@
-//! The link: over wires of some speeds, simulated byte by byte, and what its frames cost a host.
+//! The link: over wires of some speeds, simulated byte by byte; what its frames cost a host; and to a
+//! driver and back, over a pseudo-terminal.
 //!
 //! ```text
 //!   Sender ─ FIFO of 16 bytes ─▶ wire ─▶ Receiver ─▶ a job that ends at once
@@ -9,6 +10,7 @@
 //! protocol alone. What frames cost a microcontroller `cargo xtask size` measures.
 
 mod codec;
+mod host;
 mod wire;
 
 use crate::harness::{self, Format};
@@ -24,7 +26,8 @@ const LOSSES: [f64; 2] = [0.0, 0.01];
 /// # Errors
 /// Those of writing to stdout.
 pub fn run((format, only): (Format, &str)) -> io::Result<()> {
-    harness::run("link", codec::cases(), (format, only))?;
+    let cases = codec::cases().into_iter().chain(host::cases()).collect();
+    harness::run("link", cases, (format, only))?;
     let mut out = io::stdout().lock();
     if format == Format::Table {
         writeln!(

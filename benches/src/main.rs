@@ -58,9 +58,10 @@ Benches:
               pread         one read after the other into mapped memory of a storage buffer
   link      the link over simulated wires of 1, 3 and 12 Mbaud: slots a second, and what part that is of
             those that the wire has bytes for; bytes a slot, acknowledgements and what was sent again
-            included; publish to result of a job alone, and with a full window. And what a job and
-            its result cost a host with both ends in memory, beside their frames alone by crates
-            cobs and crc
+            included; publish to result of a job alone, and with a full window. What a job and its
+            result cost a host with both ends in memory, beside their frames alone by crates cobs
+            and crc. And jobs over a pseudo-terminal, which has no speed of its own, and a socket to
+            a driver, and their results back
   litmus    each memory type that host and GPU share, and memory of ours that is imported, by
             drains and while a kernel stays on: of 200,000 jobs those lost, doubled, torn on the
             way to the GPU or back, and publish to DONE; fails if there are any, says why where no
