@@ -86,6 +86,7 @@ fn measure(call: Call) -> (u32, u32, bool) {
         shared: &shared,
         slot: 5,
         args: &args,
+        all_args: &[7; 12],
         items: &items,
         batch: &batch,
         ops: &ops,

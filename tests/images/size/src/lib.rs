@@ -28,6 +28,8 @@ pub struct Input<'a> {
     pub slot: u32,
     /// Arguments of one job.
     pub args: &'a [u32],
+    /// As many arguments as a job has at most.
+    pub all_args: &'a [u32],
     /// A window.
     pub items: &'a [WorkItem],
     /// A batch.
@@ -112,16 +114,16 @@ pub extern "C" fn publisher_publish(input: &mut Input<'_>) -> bool {
     Ring::new(input.shared).is_ok_and(|ring| input.publisher.publish(ring, &job).is_ok())
 }
 
-/// A job of four arguments from one interrupt.
+/// A job of twelve arguments from one interrupt.
 #[unsafe(no_mangle)]
 pub extern "C" fn interrupt_publish(input: &mut Input<'_>) -> bool {
-    input.queue.publish(&Job::new(opcode::ATOMIC_ADD, input.args)).is_ok()
+    input.queue.publish(&Job::new(opcode::ATOMIC_ADD, input.all_args)).is_ok()
 }
 
-/// A job of four arguments from any interrupt.
+/// A job of twelve arguments from any interrupt.
 #[unsafe(no_mangle)]
 pub extern "C" fn interrupt_publish_shared(input: &mut Input<'_>) -> bool {
-    input.shared_queue.publish(&Job::new(opcode::ATOMIC_ADD, input.args)).is_ok()
+    input.shared_queue.publish(&Job::new(opcode::ATOMIC_ADD, input.all_args)).is_ok()
 }
 
 /// A job of four arguments to the window of a link.
