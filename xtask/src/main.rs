@@ -1,5 +1,7 @@
 //! The project's own commands; `cargo xtask` lists them.
 
+#[cfg(feature = "c")]
+mod c;
 mod check;
 mod command;
 mod demo;
@@ -19,6 +21,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo [FILE]       a file through io_uring, the ring and the GPU, every CRC-32 checked
+  c [--write]       the C header and library, and the example with them on a simulated board;
+                    --write writes the header
   check             every check of the project; installs what it needs as root on Debian
   golden DIR        replays a folder of the reference's vectors, such as tests/golden
   fuzz-programs N [--seed S]
@@ -28,7 +32,7 @@ usage: cargo xtask COMMAND
 SLIPRING_SKIP_GPU=1 leaves out of check and golden what needs a GPU, and says so.
 ";
 
-const COMMANDS: [&str; 5] = ["demo", "check", "golden", "fuzz-programs", "size"];
+const COMMANDS: [&str; 6] = ["c", "demo", "check", "golden", "fuzz-programs", "size"];
 
 /// Whether what needs a GPU is to be left out.
 fn skips_gpu() -> bool {
@@ -51,6 +55,15 @@ fn main() -> ExitCode {
         }
         ["demo"] => demo::run_demo(None),
         ["demo", _] => demo::run_demo(Some(arguments[1].as_ref())),
+        #[cfg(feature = "c")]
+        ["c"] => c::run_example(false),
+        #[cfg(feature = "c")]
+        ["c", "--write"] => c::run_example(true),
+        #[cfg(not(feature = "c"))]
+        ["c", ..] => {
+            let mut c = command::command("cargo run --quiet --package xtask --features c -- ");
+            command::run_quietly(c.args(&arguments))
+        }
         ["check"] => check::run_steps(),
         #[cfg(feature = "golden")]
         ["golden", _] => return golden::run(arguments[1].as_ref()),

@@ -1,0 +1,318 @@
+//! The microcontroller's side of a link.
+
+use crate::error::slipring_error;
+use crate::job::slipring_job;
+use core::mem::MaybeUninit;
+use slipring_core::layout::Geometry;
+use slipring_core::link::{Event, Fate, LinkTicket, Notice, Sender};
+
+/// Jobs that are kept until the host has them.
+pub const SLIPRING_WINDOW: usize = 8;
+/// Words of 64 bits that a sender takes.
+pub const SLIPRING_SENDER_WORDS: usize = 116;
+
+type Inner = Sender<{ SLIPRING_WINDOW }>;
+
+const _: () = assert!(size_of::<Inner>() <= 8 * SLIPRING_SENDER_WORDS);
+const _: () = assert!(align_of::<Inner>() <= align_of::<slipring_sender>());
+
+/// Says that a sender is initialized: no number that memory is likely to hold.
+const INITIALIZED: u32 = 0x5119_51C6;
+
+/// A sender: storage that the calls below use. Make it a static, or initialize it with zeros, before
+/// slipring_sender_init.
+#[repr(C)]
+pub struct slipring_sender {
+    /// Not for anybody else.
+    pub initialized: u32,
+    /// Not for anybody else.
+    pub storage: [u64; SLIPRING_SENDER_WORDS],
+}
+
+impl slipring_sender {
+    fn storage(&mut self) -> *mut MaybeUninit<Inner> {
+        (&raw mut self.storage).cast()
+    }
+
+    /// What was initialized here.
+    ///
+    /// # Safety
+    /// `sender` is NULL, or points to a sender that nobody else uses now.
+    unsafe fn of<'a>(sender: *mut Self) -> Result<&'a mut Inner, slipring_error> {
+        // SAFETY: the caller says so.
+        let sender = unsafe { sender.as_mut() }.ok_or(slipring_error::null(1))?;
+        if sender.initialized != INITIALIZED {
+            return Err(slipring_error::NOT_INITIALIZED);
+        }
+        // SAFETY: it was written by `slipring_sender_init`, as the number says, and there is room for
+        // it, aligned, as is asserted above.
+        Ok(unsafe { (*sender.storage()).assume_init_mut() })
+    }
+}
+
+/// The host's row: both sides have to say the same.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct slipring_geometry {
+    /// Slots of the ring.
+    pub slots: u32,
+    /// Words for results.
+    pub observables: u32,
+    /// Records of the debug log; 64 if the host has not said anything else.
+    pub debug_records: u32,
+    /// IO slots; 64 if the host has not said anything else.
+    pub io_slots: u32,
+}
+
+/// A job's number on a link.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct slipring_ticket {
+    /// The connection that it belongs to.
+    pub session: u32,
+    /// Counts up.
+    pub number: u32,
+}
+
+impl From<LinkTicket> for slipring_ticket {
+    fn from(LinkTicket { session, number }: LinkTicket) -> Self {
+        Self { session, number }
+    }
+}
+
+/// The host answers, and jobs may go.
+pub const SLIPRING_EVENT_CONNECTED: u32 = 1;
+/// The host has begun anew.
+pub const SLIPRING_EVENT_DISCONNECTED: u32 = 2;
+/// The host is another one than expected: property, expected, found.
+pub const SLIPRING_EVENT_REFUSED: u32 = 3;
+/// The host has refused this side: property, expected, found.
+pub const SLIPRING_EVENT_REFUSED_BY_PEER: u32 = 4;
+/// A job has ended: ticket, fate, fault, words.
+pub const SLIPRING_EVENT_FINISHED: u32 = 5;
+
+/// It ran and finished well.
+pub const SLIPRING_FATE_DONE: u32 = 1;
+/// It ran and finished with a fault code.
+pub const SLIPRING_FATE_FAULT: u32 = 2;
+/// It did not run, and will not.
+pub const SLIPRING_FATE_NOT_RUN: u32 = 3;
+/// It may have run or not; it is not sent again.
+pub const SLIPRING_FATE_UNKNOWN: u32 = 4;
+
+/// What a link tells. What does not belong to its kind is 0.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct slipring_event {
+    /// One of the events above.
+    pub kind: u32,
+    /// Of a job that has ended; of SLIPRING_EVENT_CONNECTED, the session.
+    pub ticket: slipring_ticket,
+    /// One of the fates above.
+    pub fate: u32,
+    /// The fault code of SLIPRING_FATE_FAULT.
+    pub fault: u32,
+    /// How many words the host has sent with it.
+    pub words_len: u32,
+    /// The words.
+    pub words: [u32; 12],
+    /// What does not fit: 0 link revision, 1 role, 2 ABI revision, 3 slots, 4 observables, 5 debug
+    /// records, 6 IO slots, 7 something that only the host knows of.
+    pub property: u32,
+    /// What the side that refuses expects.
+    pub expected: u32,
+    /// What the refused side has said.
+    pub found: u32,
+}
+
+impl From<Event> for slipring_event {
+    fn from(event: Event) -> Self {
+        let none = Self::default();
+        match event {
+            Event::Link(Notice::Connected { session }) => {
+                let ticket = slipring_ticket { session, number: 0 };
+                Self { kind: SLIPRING_EVENT_CONNECTED, ticket, ..none }
+            }
+            Event::Link(Notice::Disconnected) => Self { kind: SLIPRING_EVENT_DISCONNECTED, ..none },
+            Event::Link(Notice::Refused(refusal)) => Self {
+                kind: SLIPRING_EVENT_REFUSED,
+                property: refusal.reason as u32,
+                expected: refusal.expected,
+                found: refusal.found,
+                ..none
+            },
+            Event::Link(Notice::RefusedByPeer(refusal)) => Self {
+                kind: SLIPRING_EVENT_REFUSED_BY_PEER,
+                property: refusal.reason as u32,
+                expected: refusal.expected,
+                found: refusal.found,
+                ..none
+            },
+            Event::Finished { ticket, fate, words } => {
+                let (fate, fault) = match fate {
+                    Fate::Done => (SLIPRING_FATE_DONE, 0),
+                    Fate::Fault(code) => (SLIPRING_FATE_FAULT, u32::from(code)),
+                    Fate::NotRun => (SLIPRING_FATE_NOT_RUN, 0),
+                    Fate::Unknown => (SLIPRING_FATE_UNKNOWN, 0),
+                };
+                let (ticket, kind) = (ticket.into(), SLIPRING_EVENT_FINISHED);
+                let mut event =
+                    Self { kind, ticket, fate, fault, words_len: words.len() as u32, ..none };
+                for (place, word) in event.words.iter_mut().zip(&words) {
+                    *place = *word;
+                }
+                event
+            }
+        }
+    }
+}
+
+/// Makes a sender for hosts whose row has this geometry.
+///
+/// `session` must differ from boot to boot (a counter in flash, a random number, the time).
+///
+/// # Safety
+/// `sender` is NULL, or points to storage that nobody else uses now; `geometry` is NULL or points to
+/// one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_init(
+    sender: *mut slipring_sender,
+    session: u32,
+    geometry: *const slipring_geometry,
+) -> slipring_error {
+    // SAFETY: the caller says so.
+    let Some(sender) = (unsafe { sender.as_mut() }) else {
+        return slipring_error::null(1);
+    };
+    // SAFETY: the caller says so.
+    let Some(geometry) = (unsafe { geometry.as_ref() }) else {
+        return slipring_error::null(3);
+    };
+    let slipring_geometry { slots, observables, debug_records, io_slots } = *geometry;
+    let made = Geometry::new(slots, observables, debug_records, io_slots).map(|geometry| {
+        // SAFETY: there is room for it, aligned, as is asserted above.
+        unsafe { (*sender.storage()).write(Inner::new(session, geometry)) };
+        sender.initialized = INITIALIZED;
+    });
+    slipring_error::of(made)
+}
+
+/// Takes a job, to be sent by slipring_sender_transmit when its turn comes, and writes its number to
+/// `ticket`, unless that is NULL.
+///
+/// # Safety
+/// `sender` is NULL, or points to a sender that nobody else uses now; so do `job` and `ticket`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_publish(
+    sender: *mut slipring_sender,
+    job: *const slipring_job,
+    ticket: *mut slipring_ticket,
+) -> slipring_error {
+    // SAFETY: the caller says so.
+    let sender = match unsafe { slipring_sender::of(sender) } {
+        Ok(sender) => sender,
+        Err(error) => return error,
+    };
+    // SAFETY: the caller says so.
+    let Some(job) = (unsafe { job.as_ref() }) else {
+        return slipring_error::null(2);
+    };
+    let taken = job.job().and_then(|job| Ok(sender.publish(&job)?));
+    // SAFETY: the caller says so.
+    if let (Ok(number), Some(ticket)) = (&taken, unsafe { ticket.as_mut() }) {
+        *ticket = (*number).into();
+    }
+    slipring_error::of(taken.map(drop))
+}
+
+/// Takes bytes from the wire, and returns how many: fewer than all when an event is to be taken
+/// first; offer the rest again then. Without a sender or bytes, 0.
+///
+/// # Safety
+/// `sender` is NULL, or points to a sender that nobody else uses now; `bytes` is NULL, or points to
+/// `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_receive(
+    sender: *mut slipring_sender,
+    bytes: *const u8,
+    len: usize,
+    now_ms: u32,
+) -> usize {
+    // SAFETY: the caller says so.
+    match unsafe { slipring_sender::of(sender) } {
+        Ok(sender) if !bytes.is_null() => {
+            // SAFETY: the caller says so; no object is larger than half of the addresses.
+            let bytes = unsafe { core::slice::from_raw_parts(bytes, len.min(isize::MAX as usize)) };
+            sender.receive(bytes, now_ms)
+        }
+        _ => 0,
+    }
+}
+
+/// Writes what is to be sent now to `bytes`, and returns how much that is.
+///
+/// # Safety
+/// `sender` is NULL, or points to a sender that nobody else uses now; `bytes` is NULL, or points to
+/// `len` bytes that nobody else uses now.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_transmit(
+    sender: *mut slipring_sender,
+    bytes: *mut u8,
+    len: usize,
+    now_ms: u32,
+) -> usize {
+    // SAFETY: the caller says so.
+    match unsafe { slipring_sender::of(sender) } {
+        Ok(sender) if !bytes.is_null() => {
+            // SAFETY: as in `slipring_sender_receive`.
+            let bytes =
+                unsafe { core::slice::from_raw_parts_mut(bytes, len.min(isize::MAX as usize)) };
+            sender.transmit(now_ms, bytes)
+        }
+        _ => 0,
+    }
+}
+
+/// Takes the next event; returns whether there was one.
+///
+/// # Safety
+/// `sender` is NULL, or points to a sender that nobody else uses now; so does `event`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_next_event(
+    sender: *mut slipring_sender,
+    event: *mut slipring_event,
+) -> bool {
+    // SAFETY: the caller says so.
+    let (Ok(sender), Some(event)) = (unsafe { (slipring_sender::of(sender), event.as_mut()) })
+    else {
+        return false;
+    };
+    match sender.next_event() {
+        Some(next) => {
+            *event = next.into();
+            true
+        }
+        None => false,
+    }
+}
+
+/// In how many milliseconds slipring_sender_transmit has something to send, if nothing happens until
+/// then; at most 1000. 0 without a sender.
+///
+/// # Safety
+/// `sender` is NULL, or points to a sender that nobody else uses now.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_wait_ms(sender: *mut slipring_sender, now_ms: u32) -> u32 {
+    // SAFETY: the caller says so.
+    unsafe { slipring_sender::of(sender) }.map_or(0, |sender| sender.wait_ms(now_ms))
+}
+
+/// Whether jobs can go.
+///
+/// # Safety
+/// `sender` is NULL, or points to a sender that nobody else uses now.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_is_connected(sender: *mut slipring_sender) -> bool {
+    // SAFETY: the caller says so.
+    unsafe { slipring_sender::of(sender) }.is_ok_and(|sender| sender.is_connected())
+}
