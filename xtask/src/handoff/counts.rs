@@ -53,3 +53,45 @@ pub fn compare(firmware: &Counts, host: &Counts) -> Result<(), String> {
     println!("every job ran once, and every result is what the firmware has computed itself");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(line: &str) -> Counts {
+        Counts::find(line).unwrap()
+    }
+
+    const HOST: &str = "counts   published=3 done=2 faulted=1 not_run=0 unknown=0 orphaned=0";
+    const BOARD: &str = "1.5 INFO counts published=3 done=2 faulted=1 not_run=0 unknown=0 wrong=0";
+
+    #[test]
+    fn counts_that_agree_are_accepted() {
+        assert_eq!(compare(&counts(BOARD), &counts(HOST)), Ok(()));
+    }
+
+    #[test]
+    fn counts_that_differ_are_named() {
+        let refused = compare(&counts(&BOARD.replace("done=2", "done=1")), &counts(HOST));
+        assert!(refused.unwrap_err().ends_with(": done"));
+    }
+
+    #[test]
+    fn jobs_without_an_end_are_refused() {
+        let [board, host] = [BOARD, HOST].map(|line| line.replace("published=3", "published=4"));
+        assert!(compare(&counts(&board), &counts(&host)).unwrap_err().contains("of 4 jobs"));
+    }
+
+    #[test]
+    fn results_that_are_wrong_are_refused() {
+        let board = BOARD.replace("wrong=0", "wrong=1");
+        assert!(compare(&counts(&board), &counts(HOST)).unwrap_err().starts_with("1 results"));
+    }
+
+    #[test]
+    fn a_side_that_has_not_counted_is_named() {
+        let refused = compare(&Counts::default(), &counts(HOST));
+        assert_eq!(refused, Err("the firmware has not counted: published".to_owned()));
+        assert!(Counts::find("link     WireUp").is_none());
+    }
+}

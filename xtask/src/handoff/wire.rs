@@ -114,7 +114,7 @@ impl Direction {
         if draw as f64 / u64::MAX as f64 >= self.damage.rate {
             return true;
         }
-        if draw % 2 == 0 {
+        if draw.is_multiple_of(2) {
             self.tally.lost += 1;
             return false;
         }
@@ -131,5 +131,58 @@ impl Direction {
         *state ^= *state >> 7;
         *state ^= *state << 17;
         *state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAMES: usize = 1000;
+
+    /// What of many frames comes through one direction.
+    fn carried(damage: Damage) -> (Vec<u8>, Tally) {
+        let (mut near, from) = UnixStream::pair().unwrap();
+        let (to, mut far) = UnixStream::pair().unwrap();
+        let direction = Direction::new(&from, &to, damage).unwrap();
+        let carrying = thread::spawn(move || direction.carry());
+        let hearing = thread::spawn(move || {
+            let mut heard = Vec::new();
+            far.read_to_end(&mut heard).unwrap();
+            heard
+        });
+        near.write_all(&[[7, 8, 9, DELIMITER]; FRAMES].concat()).unwrap();
+        near.shutdown(Shutdown::Write).unwrap();
+        drop((from, to));
+        let tally = carrying.join().unwrap();
+        (hearing.join().unwrap(), tally)
+    }
+
+    #[test]
+    fn a_good_wire_changes_nothing() {
+        let (heard, tally) = carried(Damage { rate: 0.0, seed: 1 });
+        assert_eq!(heard, [[7, 8, 9, DELIMITER]; FRAMES].concat());
+        assert_eq!((tally.frames, tally.lost, tally.flipped), (FRAMES as u64, 0, 0));
+    }
+
+    #[test]
+    fn a_bad_wire_loses_and_flips_as_often_as_it_is_told_and_says_so() {
+        let (heard, tally) = carried(Damage { rate: 0.2, seed: 1 });
+        assert_eq!(heard.len() as u64, 4 * (FRAMES as u64 - tally.lost));
+        assert!((70..130).contains(&tally.lost), "{}", tally.lost);
+        assert!((70..130).contains(&tally.flipped), "{}", tally.flipped);
+        let flips: u32 = heard.chunks(4).map(flipped_bits).sum();
+        assert_eq!(u64::from(flips), tally.flipped);
+    }
+
+    #[test]
+    fn a_wire_is_as_bad_again_with_the_same_seed() {
+        let heard = |seed| carried(Damage { rate: 0.2, seed }).0;
+        assert_eq!(heard(1), heard(1));
+        assert_ne!(heard(1), heard(2));
+    }
+
+    fn flipped_bits(frame: &[u8]) -> u32 {
+        frame.iter().zip([7, 8, 9, DELIMITER]).map(|(a, b)| (a ^ b).count_ones()).sum()
     }
 }
