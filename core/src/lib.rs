@@ -36,6 +36,7 @@ compile_error!("slipring's buffers are little-endian words; big-endian targets a
 
 pub mod control;
 pub mod debug_log;
+pub mod interrupt;
 pub mod io_queue;
 pub mod layout;
 #[cfg(feature = "link")]

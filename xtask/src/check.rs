@@ -67,7 +67,8 @@ fn docs() -> Outcome {
 
 fn tests() -> Outcome {
     // With all of core that runs on a host, whoever of the workspace uses it.
-    run(command("cargo test --workspace --features slipring-core/link-async")
+    let features = "slipring-core/critical-section,slipring-core/link-async";
+    run(command(&format!("cargo test --workspace --features {features}"))
         .env_remove("SLIPRING_PROGRAMS")
         .env_remove("SLIPRING_LINK_SLOTS"))
 }

@@ -3,6 +3,7 @@
 //! | figure | how it is made |
 //! |---|---|
 //! | instructions | one call on the board of `qemu-system-arm -icount`, where every instruction takes the same virtual time and SysTick therefore counts them; scaled by a call of 1,000 `nop`s; from the first instruction of the call to its return, callees included |
+//! | masked | the longest part of these with interrupts off: the counter is read first and last in the critical section |
 //! | flash bytes | code and constants of an image that holds this call, what it needs, and nothing else (`memcpy` included) |
 //! | RAM bytes | statics of that image |
 //! | stack bytes | the deepest word below the caller's stack that the call wrote, on painted stack |
@@ -26,6 +27,11 @@ const ONE_SLOT: [&str; 2] = ["publish_exclusive", "publish_shared"];
 const PUBLISH_INSTRUCTIONS: u64 = 150;
 const PUBLISH_FLASH_BYTES: u64 = 800;
 
+/// The calls that publish from an interrupt, and the most that they may cost.
+const INTERRUPT: [&str; 2] = ["stage_publish", "queue_publish"];
+const INTERRUPT_INSTRUCTIONS: u64 = 250;
+const INTERRUPT_MASKED: u64 = 64;
+
 /// One frame of the link, and the most that it may cost.
 const LINK_FRAME: &str = "link_transmit";
 const LINK_FRAME_INSTRUCTIONS: u64 = 2500;
@@ -39,6 +45,7 @@ const LINK_RAM_BYTES: u64 = 1024;
 struct Cost {
     item: String,
     instructions: u64,
+    masked: u64,
     flash_bytes: u64,
     ram_bytes: u64,
     stack_bytes: u64,
@@ -56,6 +63,7 @@ pub fn run(as_json: bool) -> Result<(), String> {
                     "target": TARGET,
                     "item": cost.item,
                     "instructions": cost.instructions,
+                    "masked": cost.masked,
                     "flash_bytes": cost.flash_bytes,
                     "ram_bytes": cost.ram_bytes,
                     "stack_bytes": cost.stack_bytes,
@@ -72,14 +80,15 @@ pub fn run(as_json: bool) -> Result<(), String> {
 fn print_table(costs: &[Cost]) {
     println!("{TARGET} (Cortex-M3), opt-level \"s\", LTO");
     println!(
-        "{:<20} {:>12} {:>11} {:>9} {:>11} {:>6}",
-        "call", "instructions", "flash bytes", "RAM bytes", "stack bytes", "panics"
+        "{:<20} {:>12} {:>6} {:>11} {:>9} {:>11} {:>6}",
+        "call", "instructions", "masked", "flash bytes", "RAM bytes", "stack bytes", "panics"
     );
     for cost in costs {
         println!(
-            "{:<20} {:>12} {:>11} {:>9} {:>11} {:>6}",
+            "{:<20} {:>12} {:>6} {:>11} {:>9} {:>11} {:>6}",
             cost.item,
             cost.instructions,
+            cost.masked,
             cost.flash_bytes,
             cost.ram_bytes,
             cost.stack_bytes,
@@ -102,6 +111,10 @@ fn check_bars(costs: &[Cost]) -> Result<(), String> {
         let bars = match item.as_str() {
             item if ONE_SLOT.contains(&item) => {
                 vec![instructions(PUBLISH_INSTRUCTIONS), flash_bytes(PUBLISH_FLASH_BYTES)]
+            }
+            item if INTERRUPT.contains(&item) => {
+                let masked = ("instructions with interrupts off", cost.masked, INTERRUPT_MASKED);
+                vec![instructions(INTERRUPT_INSTRUCTIONS), masked]
             }
             LINK_FRAME => vec![instructions(LINK_FRAME_INSTRUCTIONS)],
             LINK => {
@@ -137,6 +150,7 @@ fn measure() -> Result<Vec<Cost>, String> {
             Ok(Cost {
                 item: call.item.clone(),
                 instructions: (instructions + EMPTY_INSTRUCTIONS).round() as u64,
+                masked: (call.masked_ticks / ticks_per_instruction).round() as u64,
                 flash_bytes: alone.flash_bytes,
                 ram_bytes: alone.ram_bytes,
                 stack_bytes: call.stack_bytes,
@@ -150,17 +164,19 @@ fn measure() -> Result<Vec<Cost>, String> {
 struct Line {
     item: String,
     ticks: f64,
+    masked_ticks: f64,
     stack_bytes: u64,
 }
 
 impl Line {
-    /// `name ticks stack_bytes true`; a call that reports `false` was not the call to measure.
+    /// `name ticks masked_ticks stack_bytes true`; a call that reports `false` was not the call to measure.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let item = words.next()?.to_owned();
         let ticks = words.next()?.parse().ok()?;
+        let masked_ticks = words.next()?.parse().ok()?;
         let stack_bytes = words.next()?.parse().ok()?;
-        (words.next()? == "true").then_some(Self { item, ticks, stack_bytes })
+        (words.next()? == "true").then_some(Self { item, ticks, masked_ticks, stack_bytes })
     }
 }
 

@@ -7,6 +7,7 @@
 #![no_std]
 #![no_main]
 
+mod interrupt;
 mod kernel;
 mod link;
 mod publishing;
@@ -62,6 +63,7 @@ pub extern "C" fn every_call(memory: &mut Memory<'_>, inputs: &Inputs<'_>) {
     let Memory { exclusive, shared, constant, bytes, ledger, storage } = memory;
     let cells = exclusive.each_mut().map(|words| (&mut **words).into_words());
     values::calls(bytes, inputs);
+    interrupt::calls(inputs);
     link::calls(bytes, inputs);
     views::read(*constant, inputs);
     views::read(*shared, inputs);

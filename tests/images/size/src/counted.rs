@@ -1,4 +1,5 @@
-//! Runs every call once on a Cortex-M3 under QEMU and prints a line each: name, ticks, stack bytes.
+//! Runs every call once on a Cortex-M3 under QEMU and prints a line each: name, ticks, ticks of its
+//! longest critical section, stack bytes, whether the call was taken.
 //!
 //! With `-icount` every instruction takes the same virtual time, so SysTick counts instructions:
 //! the host scales by the line of `nops`, after subtracting that of `empty`.
@@ -13,7 +14,8 @@ use core::sync::atomic::AtomicU32;
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m::register::msp;
 use cortex_m_semihosting::{debug, hprintln};
-use size::{CALLS, Call, Input};
+use size::{CALLS, Call, Input, longest_masked_ticks};
+use slipring_core::interrupt::{Queue, Staging};
 use slipring_core::layout::Geometry;
 use slipring_core::link::{Fate, Receiver, Sender};
 use slipring_core::partition::Partitions;
@@ -39,7 +41,7 @@ fn main() -> ! {
     let frame: [(&str, Call); 2] = [("empty", empty), ("nops", nops)];
     for (name, call) in frame.iter().chain(&CALLS) {
         let (ticks, stack_bytes, ok) = measure(*call);
-        hprintln!("{} {} {} {}", name, ticks, stack_bytes, ok);
+        hprintln!("{} {} {} {} {}", name, ticks, longest_masked_ticks(), stack_bytes, ok);
     }
     exit(debug::EXIT_SUCCESS)
 }
@@ -77,6 +79,7 @@ fn measure(call: Call) -> (u32, u32, bool) {
     let geometry = Geometry::of_slots(SLOTS as u32, 8).unwrap();
     let (mut sender, mut incoming, mut outgoing) = (Sender::new(1, geometry), [0; 256], [0; 72]);
     let len = connect(&mut sender, geometry, &mut incoming);
+    let (staging, mut queue) = (Staging::new(), Queue::<8>::new());
     let mut input = black_box(Input {
         exclusive: &mut exclusive,
         shared: &shared,
@@ -89,6 +92,9 @@ fn measure(call: Call) -> (u32, u32, bool) {
         sender: &mut sender,
         incoming: &incoming[..len],
         outgoing: &mut outgoing,
+        staging: &staging,
+        producer: queue.split().0,
+        all_args: &[7; slot::ARGS],
         geometry,
     });
     let call = black_box(call);

@@ -3,15 +3,20 @@
 
 #![no_std]
 
+mod masked;
+
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
+use slipring_core::interrupt::{Producer, Staging};
 use slipring_core::layout::Geometry;
 use slipring_core::link::Sender;
 use slipring_core::opcode;
 use slipring_core::packed::{Op, Payload};
 use slipring_core::publisher::{Entry, Publisher};
 use slipring_core::ring::{Job, Ring, WorkItem};
+
+pub use masked::longest_masked_ticks;
 
 /// What the calls work on: all of it unknown to the compiler, lengths too.
 pub struct Input<'a> {
@@ -37,6 +42,12 @@ pub struct Input<'a> {
     pub incoming: &'a [u8],
     /// Where what goes over the wire is put.
     pub outgoing: &'a mut [u8],
+    /// Where interrupts stage jobs.
+    pub staging: &'a Staging<8>,
+    /// The interrupt's end of a queue.
+    pub producer: Producer<'a, 8>,
+    /// As many arguments as a slot has.
+    pub all_args: &'a [u32],
     /// Of a link that is yet to be made.
     pub geometry: Geometry,
 }
@@ -45,13 +56,15 @@ pub struct Input<'a> {
 pub type Call = extern "C" fn(&mut Input<'_>) -> bool;
 
 /// The calls under their symbols' names.
-pub const CALLS: [(&str, Call); 10] = [
+pub const CALLS: [(&str, Call); 12] = [
     ("publish_exclusive", publish_exclusive),
     ("publish_shared", publish_shared),
     ("publish_window_16", publish_window_16),
     ("publish_batch_4", publish_batch_4),
     ("publish_packed_4", publish_packed_4),
     ("publisher_publish", publisher_publish),
+    ("stage_publish", stage_publish),
+    ("queue_publish", queue_publish),
     ("link_publish", link_publish),
     ("link_transmit", link_transmit),
     ("link_receive", link_receive),
@@ -99,6 +112,18 @@ pub extern "C" fn publish_packed_4(input: &mut Input<'_>) -> bool {
 pub extern "C" fn publisher_publish(input: &mut Input<'_>) -> bool {
     let job = Job::new(opcode::ATOMIC_ADD, input.args);
     Ring::new(input.shared).is_ok_and(|ring| input.publisher.publish(ring, &job).is_ok())
+}
+
+/// A job of twelve arguments from an interrupt, where others stage jobs too.
+#[unsafe(no_mangle)]
+pub extern "C" fn stage_publish(input: &mut Input<'_>) -> bool {
+    input.staging.publish(&Job::new(opcode::ATOMIC_ADD, input.all_args)).is_ok()
+}
+
+/// A job of twelve arguments from an interrupt that has a queue of its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn queue_publish(input: &mut Input<'_>) -> bool {
+    input.producer.publish(&Job::new(opcode::ATOMIC_ADD, input.all_args)).is_ok()
 }
 
 /// A job of four arguments to the window of a link.
