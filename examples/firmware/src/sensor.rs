@@ -31,12 +31,12 @@ impl Sensor {
         self.phase = self.phase.wrapping_add(self.turn);
         // Two parabolas are near enough to a sine.
         let at = self.phase.cast_signed() >> 16;
-        let tone = at * ((1 << 15) - at.abs()) >> 13;
+        let tone = (at * ((1 << 15) - at.abs())) >> 13;
         // Marsaglia's xorshift32.
         self.noise ^= self.noise << 13;
         self.noise ^= self.noise >> 17;
         self.noise ^= self.noise << 5;
         let noise = (self.noise % NOISE).cast_signed() - NOISE.cast_signed() / 2;
-        ((tone * AMPLITUDE >> 15) + noise) as i16
+        (((tone * AMPLITUDE) >> 15) + noise) as i16
     }
 }

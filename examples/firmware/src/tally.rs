@@ -1,6 +1,6 @@
 //! What became of the jobs, each held against what it had to be.
 
-use crate::window::Answer;
+use crate::window::{Answer, is_tone};
 use slipring_core::link::{Fate, LinkTicket, MAX_UNFINISHED, ResultWords};
 
 pub struct Tally {
@@ -13,12 +13,22 @@ pub struct Tally {
     pub unknown: u32,
     /// Ended in another way than it had to, or twice.
     pub wrong: u32,
+    hears_tone: bool,
 }
 
 impl Tally {
     pub const fn new() -> Self {
         let expected = [None; MAX_UNFINISHED as usize];
-        Self { expected, published: 0, done: 0, faulted: 0, not_run: 0, unknown: 0, wrong: 0 }
+        Self {
+            expected,
+            published: 0,
+            done: 0,
+            faulted: 0,
+            not_run: 0,
+            unknown: 0,
+            wrong: 0,
+            hears_tone: false,
+        }
     }
 
     pub fn publish(&mut self, ticket: LinkTicket, answer: Answer) {
@@ -42,6 +52,13 @@ impl Tally {
         if answer.is_none() || answer != expected {
             self.wrong += 1;
             defmt::error!("job {}: {}, {}", ticket.number, fate, words.as_slice());
+        }
+        if let Some(Answer::Tone(powers)) = answer {
+            let hears_tone = is_tone(powers);
+            if hears_tone && !self.hears_tone {
+                defmt::info!("the tone is heard from window {} on", ticket.number);
+            }
+            self.hears_tone = hears_tone;
         }
     }
 

@@ -1,20 +1,27 @@
 //! The UART, a PL011, as a port of `embedded-io`: its interrupt moves bytes between the FIFOs and
 //! two queues, and the main loop sees only those.
 
-use crate::board::CLOCK_HZ;
-use crate::board::registers::uart;
+use crate::board;
 use core::cell::RefCell;
 use core::convert::Infallible;
-use cortex_m::peripheral::NVIC;
 use critical_section::Mutex;
 use embedded_io::{ErrorType, Read, ReadReady, Write};
 use heapless::Deque;
-use lm3s6965::{Interrupt, interrupt};
+use register::{CTL, DR, FBRD, FR, IBRD, ICR, IM, LCRH, Register};
 
 /// What may come while the main loop is busy: 10 ms at 1 Mbaud.
 const RX_BYTES: usize = 1024;
 /// A few frames.
 const TX_BYTES: usize = 256;
+
+const RX_EMPTY: u32 = 1 << 4;
+const TX_FULL: u32 = 1 << 5;
+/// 8 bits, no parity, one stop bit; FIFOs on.
+const FRAMES_8N1_FIFO: u32 = 0x70;
+/// The UART, its transmitter and its receiver.
+const ENABLE: u32 = 1 << 0 | 1 << 8 | 1 << 9;
+/// Bytes have come; the transmitter's FIFO runs dry; bytes have come, too few to tell otherwise.
+const INTERRUPTS: u32 = 1 << 4 | 1 << 5 | 1 << 6;
 
 struct Queues {
     rx: Deque<u8, RX_BYTES>,
@@ -30,22 +37,23 @@ fn with_queues<T>(work: impl FnOnce(&mut Queues) -> T) -> T {
     critical_section::with(|section| work(&mut QUEUES.borrow_ref_mut(section)))
 }
 
-#[interrupt]
-fn UART0() {
+/// Handles the interrupt.
+pub fn serve() {
+    let uart = board::UART;
     // First of all: a byte that comes from now on interrupts once more.
-    uart::ICR.write(uart::RX | uart::TX | uart::RX_TIMEOUT);
-    while uart::FR.read() & uart::RX_EMPTY == 0 {
-        let byte = uart::DR.read() as u8;
+    uart.write(ICR, INTERRUPTS);
+    while uart.read(FR) & RX_EMPTY == 0 {
+        let byte = uart.read(DR) as u8;
         with_queues(|Queues { rx, overrun, .. }| {
             if rx.push_back(byte).is_err() {
                 *overrun += 1;
             }
         });
     }
-    while uart::FR.read() & uart::TX_FULL == 0
+    while uart.read(FR) & TX_FULL == 0
         && let Some(byte) = with_queues(|queues| queues.tx.pop_front())
     {
-        uart::DR.write(byte.into());
+        uart.write(DR, byte.into());
     }
 }
 
@@ -55,14 +63,15 @@ pub struct Uart(());
 impl Uart {
     /// Turns the UART on, 8N1.
     pub fn start(baud: u32) -> Self {
+        let uart = board::UART;
         // The divisor in 64ths: of the clock over 16 bauds.
-        let divisor = 4 * CLOCK_HZ / baud;
-        uart::CTL.write(0);
-        uart::IBRD.write(divisor / 64);
-        uart::FBRD.write(divisor % 64);
-        uart::LCRH.write(uart::FRAMES_8N1_FIFO);
-        uart::IM.write(uart::RX | uart::TX | uart::RX_TIMEOUT);
-        uart::CTL.write(uart::ENABLE);
+        let divisor = 4 * board::UART_HZ / baud;
+        uart.write(CTL, 0);
+        uart.write(IBRD, divisor / 64);
+        uart.write(FBRD, divisor % 64);
+        uart.write(LCRH, FRAMES_8N1_FIFO);
+        uart.write(IM, INTERRUPTS);
+        uart.write(CTL, ENABLE);
         Self(())
     }
 
@@ -106,7 +115,7 @@ impl Write for Uart {
                 bytes.iter().take_while(|byte| queues.tx.push_back(**byte).is_ok()).count()
             });
             // The handler alone touches the FIFOs.
-            NVIC::pend(Interrupt::UART0);
+            board::pend_uart();
             if len > 0 || bytes.is_empty() {
                 return Ok(len);
             }
@@ -121,4 +130,45 @@ impl Write for Uart {
         }
         Ok(())
     }
+}
+
+/// Where a PL011 is.
+pub struct Pl011(usize);
+
+impl Pl011 {
+    /// # Safety
+    /// One is at this address, and nobody else uses it.
+    pub const unsafe fn at(address: usize) -> Self {
+        Self(address)
+    }
+
+    fn read(&self, register: Register) -> u32 {
+        // SAFETY: the address is that of a PL011's register, which may be read.
+        unsafe { ((self.0 + register.offset()) as *const u32).read_volatile() }
+    }
+
+    fn write(&self, register: Register, value: u32) {
+        // SAFETY: as above; and none of them has it write to memory.
+        unsafe { ((self.0 + register.offset()) as *mut u32).write_volatile(value) }
+    }
+}
+
+mod register {
+    /// One of the constants below.
+    pub struct Register(usize);
+
+    impl Register {
+        pub const fn offset(&self) -> usize {
+            self.0
+        }
+    }
+
+    pub const DR: Register = Register(0x00);
+    pub const FR: Register = Register(0x18);
+    pub const IBRD: Register = Register(0x24);
+    pub const FBRD: Register = Register(0x28);
+    pub const LCRH: Register = Register(0x2C);
+    pub const CTL: Register = Register(0x30);
+    pub const IM: Register = Register(0x38);
+    pub const ICR: Register = Register(0x44);
 }

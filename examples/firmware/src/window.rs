@@ -15,7 +15,6 @@ const COEFFICIENT: i32 = 4663;
 
 /// The arguments of a window's job: its length in bits 0..8, the coefficient in 16..32, then the
 /// samples.
-#[derive(Clone, Copy, Debug)]
 pub struct Window([u32; ARGS]);
 
 impl Window {
@@ -38,29 +37,37 @@ impl Window {
     pub fn job(&self) -> Job<'_> {
         Job::new(TONE, &self.0)
     }
+}
 
-    /// What the GPU answers, if all is well.
-    pub fn answer(&self) -> Answer {
-        if (self.0[0] & 0xFF) as usize > SAMPLES {
-            return Answer::Fault(TOO_LONG);
+/// What a host can answer to a window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The power of the tone by Goertzel's filter, and that of the whole window.
+    Tone([u32; 2]),
+    Fault(u8),
+}
+
+impl Answer {
+    /// What it has to be.
+    pub fn to(window: &Job<'_>) -> Self {
+        if (window.args[0] & 0xFF) as usize > SAMPLES {
+            return Self::Fault(TOO_LONG);
         }
-        // Goertzel's filter.
-        let (mut last, mut before) = (0i32, 0i32);
-        let mut energy = 0;
-        for sample in self.0[1..].iter().flat_map(|word| [*word as i16, (word >> 16) as i16]) {
+        let (mut last, mut before, mut energy) = (0, 0, 0);
+        let scaled = |last: i32| (COEFFICIENT * last) >> 14;
+        for sample in window.args[1..].iter().flat_map(|pair| [*pair as i16, (pair >> 16) as i16]) {
             let sample = i32::from(sample);
-            let next = sample + (COEFFICIENT * last >> 14) - before;
+            let next = sample + scaled(last) - before;
             (last, before) = (next, last);
             energy += sample * sample;
         }
-        let power = last * last + before * before - (COEFFICIENT * last >> 14) * before;
-        Answer::Tone([power.cast_unsigned(), energy.cast_unsigned()])
+        let power = last * last + before * before - scaled(last) * before;
+        Self::Tone([power.cast_unsigned(), energy.cast_unsigned()])
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The power of the tone, and of the whole window.
-    Tone([u32; 2]),
-    Fault(u8),
+/// Whether most of a window's power is the tone's. (A window of nothing else would have `SAMPLES / 2`
+/// times the power of the window.)
+pub fn is_tone([power, energy]: [u32; 2]) -> bool {
+    power > energy * SAMPLES as u32 / 4
 }
