@@ -404,12 +404,14 @@ fn a_full_window_of_results_is_said_and_changes_nothing() {
     let (mut tickets, _) = link.taken();
     link.settle();
     tickets.extend(link.taken().0);
-    for ticket in &tickets[..8] {
+    for (room, ticket) in (0..8).rev().zip(&tickets) {
         link.receiver.result(*ticket, Fate::Done, &[]).unwrap();
+        assert_eq!(link.receiver.result_room(), room);
     }
     let full = Err(ResultError::Full { window: 8 });
     assert_eq!(link.receiver.result(tickets[8], Fate::Done, &[]), full);
     link.settle();
+    assert_eq!(link.receiver.result_room(), 8);
     link.receiver.result(tickets[8], Fate::Done, &[]).unwrap();
     link.settle();
     assert_eq!(link.fates().len(), 9);

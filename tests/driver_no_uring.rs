@@ -8,8 +8,10 @@ use slipring_core::opcode;
 use slipring_core::publisher::Outcome;
 use slipring_core::ring::Job;
 use slipring_driver::input::{Access, Ingest, IoPump, IoTable, Source};
+use slipring_driver::link::{Link, Links, Wire};
 use slipring_driver::{BackendChoice, Readback, Rung};
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Has every later io_uring_setup of this thread and of those that it starts fail with `errno`, as a
@@ -61,6 +63,12 @@ fn reads_by_threads(choice: BackendChoice, why: &str) {
     assert!(path.reason.starts_with(&format!("no io_uring: {why}")), "{path}");
     let id = ingest.add(Source::file(&file.0), sum_job()).unwrap();
     assert_whole(&run(&mut ingest, &mut driver)[&id], &bytes, 0);
+
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let link = Link::new("pair", Wire::stream(ours));
+    let mut links = Links::builder(&driver).link(link).open().unwrap();
+    assert_eq!(links.rung(), Rung::Threads);
+    links.turn(&mut *driver).unwrap();
 
     let mut table = IoTable::new();
     let whole = table.add_file(File::open(&file.0).unwrap(), 0..4096, Access::READ).unwrap();

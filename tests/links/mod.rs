@@ -70,6 +70,7 @@ pub struct Board {
     wire: Option<File>,
     start: Instant,
     unsent: Vec<u8>,
+    is_cut_off: bool,
     pub notices: Vec<Notice>,
     /// What each job was for, by its ticket.
     open: BTreeMap<(u32, u32), u32>,
@@ -86,6 +87,7 @@ impl Board {
             wire: None,
             start: Instant::now(),
             unsent: Vec::new(),
+            is_cut_off: false,
             notices: Vec::new(),
             open: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -102,6 +104,7 @@ impl Board {
         rustix::fs::fcntl_setfl(&wire, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
         self.wire = Some(wire.into());
         self.unsent.clear();
+        self.is_cut_off = false;
     }
 
     pub fn unplug(&mut self) {
@@ -142,7 +145,10 @@ impl Board {
         poll(&mut [PollFd::new(&*wire, PollFlags::IN)], Some(&nap)).unwrap();
         let now = self.start.elapsed().as_millis() as u32;
         let read = match wire.read(&mut bytes) {
-            Ok(read) => read,
+            Ok(read) => {
+                self.is_cut_off = read == 0;
+                read
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             // The host has closed its end, or not opened it yet.
             Err(_) => {
@@ -199,6 +205,11 @@ impl Board {
     /// Publishes the job of [`TRIPLE`] of this number, if the window has room for it.
     pub fn publish_one(&mut self, number: u32) -> bool {
         self.publish(number, &Job::new(TRIPLE, &[number, self.marks + number]))
+    }
+
+    /// Whether the host has closed the wire.
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// Jobs that have not ended.

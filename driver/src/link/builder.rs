@@ -75,8 +75,8 @@ impl<'a> LinksBuilder<'a> {
         self
     }
 
-    /// Creates everything that the links will ever need, and goes to their wires for the first
-    /// time. One that is not there is waited for.
+    /// Creates everything that the links will ever need. The first turn goes to their wires; one that
+    /// is not there is waited for.
     ///
     /// # Errors
     /// [`LinksError::TooMany`], [`LinksError::Tenant`], [`LinksError::ResultWords`],

@@ -22,8 +22,8 @@ pub enum LinkEvent {
     WireAbsent(WireError),
     /// What the two sides make of each other.
     Peer(Notice),
-    /// A job has ended whose microcontroller has begun anew since, or did so before it had the
-    /// result.
+    /// The microcontroller of a job has begun anew before it had the result. The job has ended, or
+    /// was waiting for room in the ring and will not run.
     Orphaned {
         /// Which job.
         ticket: LinkTicket,

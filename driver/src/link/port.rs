@@ -93,7 +93,7 @@ impl Port {
         self.open().is_some() && !self.is_writing && self.rest.is_empty()
     }
 
-    /// Whether somebody may be at the other end, and nothing is being written.
+    /// What is open, if somebody may be at the other end.
     fn open(&self) -> Option<&Open> {
         match &self.state {
             State::Connecting(open) | State::Up(open) => Some(open),

@@ -3,8 +3,8 @@
 use super::wire::{WireError, at};
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{
-    ControlModes, InputModes, OptionalActions, SpecialCodeIndex, ioctl_tiocexcl, ioctl_tiocnxcl,
-    tcgetattr, tcsetattr,
+    ControlModes, InputModes, OptionalActions, QueueSelector, SpecialCodeIndex, ioctl_tiocexcl,
+    ioctl_tiocnxcl, tcflush, tcgetattr, tcsetattr,
 };
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -35,9 +35,11 @@ pub(super) fn open(path: &Path, baud: u32, rts_cts: bool) -> Result<OwnedFd, Wir
     Ok(device)
 }
 
-/// Lets others open the device again, even if somebody still has it.
+/// Lets others open the device again, even if somebody still has it, and forgets what it has not
+/// sent: closing would wait for that.
 pub(super) fn release(device: &OwnedFd) {
     let _ = ioctl_tiocnxcl(device);
+    let _ = tcflush(device, QueueSelector::IOFlush);
 }
 
 fn check_baud(wanted: u32, actual: u32) -> Result<(), WireError> {

@@ -51,6 +51,8 @@ pub const MAX_BAUD: u32 = 4_000_000;
 impl Wire {
     /// A serial device: raw bytes, 8N1, for this process alone (TIOCEXCL), 1 to [`MAX_BAUD`] baud.
     /// It may be plugged in and out at any time; a path under `/dev/serial/by-id` stays the same.
+    /// (FTDI adapters keep bytes for 16 ms, unless `latency_timer` in
+    /// `/sys/bus/usb-serial/devices/ttyUSB0` says 1.)
     pub fn serial(path: impl Into<PathBuf>, baud: u32) -> Self {
         Self(Kind::Serial { path: path.into(), baud, rts_cts: false })
     }
@@ -140,7 +142,7 @@ impl Wire {
                 Opened { fd, is_there: true }
             }
             Kind::Stream(stream) => {
-                let fd = stream.take().ok_or(WireError::System { call: "open", errno: 0 })?;
+                let fd = stream.take().ok_or(WireError::Ended)?;
                 Opened { fd, is_there: true }
             }
         };

@@ -57,6 +57,7 @@ fn receiver<const N: usize>(geometry: Geometry, bytes: &mut [u8], inputs: &Input
         }
         let ticket = receiver.next_slot().map(|(ticket, _)| ticket);
         let ticket = ticket.unwrap_or(LinkTicket { session, number });
+        keep(receiver.result_room());
         keep_result(receiver.result(ticket, fate, inputs.args));
         keep((receiver.is_connected(), receiver.wait_ms(now), receiver.counters()));
         keep(receiver.transmit(now, bytes));
