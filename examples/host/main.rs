@@ -90,7 +90,7 @@ fn run(wire: Wire, once: bool) -> Result<(), Box<dyn Error>> {
             links.turn(&mut driver)?;
         }
         while let Some((_, event)) = links.next_event() {
-            println!("link     {event:?}");
+            tell(&event);
             has_gone |= matches!(event, LinkEvent::WireLost(_));
         }
         if shown.elapsed() > PERIOD {
@@ -101,6 +101,19 @@ fn run(wire: Wire, once: bool) -> Result<(), Box<dyn Error>> {
     }
     show(&links);
     Ok(())
+}
+
+fn tell(event: &LinkEvent) {
+    match event {
+        LinkEvent::WireUp => println!("wire     is there"),
+        LinkEvent::WireLost(error) => println!("wire     has gone: {error}"),
+        LinkEvent::WireAbsent(error) => println!("wire     is not there yet: {error}"),
+        LinkEvent::Peer(notice) => println!("link     {notice:?}"),
+        LinkEvent::Refused { ticket, reason } => {
+            println!("link     job {} is refused: {reason}", ticket.number);
+        }
+        event => println!("link     {event:?}"),
+    }
 }
 
 fn show(links: &Links) {

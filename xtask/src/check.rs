@@ -78,8 +78,13 @@ fn golden() -> Outcome {
     run(&mut command("cargo run --quiet --package xtask --features golden -- golden tests/golden"))
 }
 
-/// Firmware against a host, over a good wire and a bad one, and what a Cortex-M0 would run.
+/// Firmware against a host, over a good wire and a bad one, and what a Cortex-M0 would run; and
+/// firmware for a real one, which is only built.
 fn hand_off() -> Outcome {
+    run(&mut command(&format!(
+        "cargo rustc --quiet {FIRMWARE} --target-dir target/firmware --release \
+         --target thumbv6m-none-eabi --no-default-features --features pico -- -D warnings"
+    )))?;
     run(&mut command("cargo test --quiet --package xtask --features handoff"))?;
     for options in ["", "--loss 0.02", "--m0"] {
         let line = "cargo run --quiet --package xtask --features handoff -- handoff";

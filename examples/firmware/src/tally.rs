@@ -3,6 +3,9 @@
 use crate::window::{Answer, is_tone};
 use slipring_core::link::{Fate, LinkTicket, MAX_UNFINISHED, ResultWords};
 
+/// So many windows without the tone are a silence.
+const SILENCE: i32 = 50;
+
 pub struct Tally {
     /// What unfinished jobs have to answer, by the low bits of their numbers.
     expected: [Option<Answer>; MAX_UNFINISHED as usize],
@@ -13,7 +16,8 @@ pub struct Tally {
     pub unknown: u32,
     /// Ended in another way than it had to, or twice.
     pub wrong: u32,
-    hears_tone: bool,
+    /// The last window that has the tone.
+    heard: u32,
 }
 
 impl Tally {
@@ -27,7 +31,7 @@ impl Tally {
             not_run: 0,
             unknown: 0,
             wrong: 0,
-            hears_tone: false,
+            heard: 0,
         }
     }
 
@@ -53,12 +57,17 @@ impl Tally {
             self.wrong += 1;
             defmt::error!("job {}: {}, {}", ticket.number, fate, words.as_slice());
         }
-        if let Some(Answer::Tone(powers)) = answer {
-            let hears_tone = is_tone(powers);
-            if hears_tone && !self.hears_tone {
+        if let Some(Answer::Tone(powers)) = answer
+            && is_tone(powers)
+        {
+            // Over a bad wire, results may overtake each other.
+            let since = ticket.number.wrapping_sub(self.heard).cast_signed();
+            if since > SILENCE {
                 defmt::info!("the tone is heard from window {} on", ticket.number);
             }
-            self.hears_tone = hears_tone;
+            if since > 0 {
+                self.heard = ticket.number;
+            }
         }
     }
 
