@@ -51,12 +51,16 @@ pub fn run(options: &[&str]) -> Outcome {
     host.listen(process::lines, &sender);
     drop(sender);
 
-    let counts = show(&said);
-    host.succeeds()?;
-    board.succeeds()?;
-    println!("wire     | {}", lossy.close()?);
-    let [on_board, on_host] = counts?;
-    counts::compare(&on_board, &on_host)
+    let shown = show(&said);
+    let ends = [host.succeeds(), board.succeeds(), shown.as_ref().map(drop).map_err(Clone::clone)];
+    let failures: Vec<String> = ends.into_iter().filter_map(Result::err).collect();
+    match shown {
+        Ok([on_board, on_host]) if failures.is_empty() => {
+            println!("wire     | {}", lossy.close()?);
+            counts::compare(&on_board, &on_host)
+        }
+        _ => Err(failures.join("\n")),
+    }
 }
 
 struct Options {
@@ -125,7 +129,7 @@ fn show(said: &Receiver<(Side, Said)>) -> Result<[Counts; 2], String> {
             Ok((_, Said::End)) => deadline = deadline.min(Instant::now() + END_TIMEOUT),
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(counts),
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                return Err(format!("the hand-off does not end: {} s", TIMEOUT.as_secs()));
+                return Err("one side goes on, although its time is over".to_owned());
             }
         }
     }
