@@ -20,11 +20,13 @@ const STEPS: &[Step] = &[
     ("demo", demo::check),
     ("core on bare metal", bare_metal),
     ("no panic in core", no_panic::check),
+    ("hand-off", hand_off),
     ("size", || size::run(false)),
     ("oldest compiler", oldest_compiler),
 ];
 
 const IMAGES: &str = "--manifest-path tests/images/Cargo.toml";
+const FIRMWARE: &str = "--manifest-path examples/firmware/Cargo.toml";
 
 /// Runs the steps, up to the first that fails.
 pub fn run_steps() -> Outcome {
@@ -42,7 +44,8 @@ pub fn run_steps() -> Outcome {
 
 fn formatting() -> Outcome {
     run(&mut command("cargo fmt --all --check"))?;
-    run(&mut command(&format!("cargo fmt --check {IMAGES} --package no_panic --package size")))
+    run(&mut command(&format!("cargo fmt --check {IMAGES} --package no_panic --package size")))?;
+    run(&mut command(&format!("cargo fmt --check {FIRMWARE} --package firmware")))
 }
 
 fn clippy() -> Outcome {
@@ -50,6 +53,10 @@ fn clippy() -> Outcome {
     run(&mut command(&format!(
         "cargo clippy {IMAGES} --target-dir target/images --workspace \
          --target thumbv7m-none-eabi -- -D warnings"
+    )))?;
+    run(&mut command(&format!(
+        "cargo clippy {FIRMWARE} --target-dir target/firmware --release \
+         --target thumbv7m-none-eabi --target thumbv6m-none-eabi -- -D warnings"
     )))
 }
 
@@ -60,16 +67,30 @@ fn docs() -> Outcome {
 
 fn tests() -> Outcome {
     // With all of core that runs on a host, whoever of the workspace uses it.
-    run(command(
-        "cargo test --workspace --features slipring-core/link-async,slipring-core/critical-section",
-    )
-    .env_remove("SLIPRING_PROGRAMS")
-    .env_remove("SLIPRING_LINK_SLOTS"))
+    let features = "slipring-core/critical-section,slipring-core/link-async";
+    run(command(&format!("cargo test --workspace --features {features}"))
+        .env_remove("SLIPRING_PROGRAMS")
+        .env_remove("SLIPRING_LINK_SLOTS"))
 }
 
 fn golden() -> Outcome {
     run(&mut command("cargo test --quiet --package xtask --features golden"))?;
     run(&mut command("cargo run --quiet --package xtask --features golden -- golden tests/golden"))
+}
+
+/// Firmware against a host, over a good wire and a bad one, and what a Cortex-M0 would run; and
+/// firmware for a real one, which is only built.
+fn hand_off() -> Outcome {
+    run(&mut command(&format!(
+        "cargo rustc --quiet {FIRMWARE} --target-dir target/firmware --release \
+         --target thumbv6m-none-eabi --no-default-features --features pico -- -D warnings"
+    )))?;
+    run(&mut command("cargo test --quiet --package xtask --features handoff"))?;
+    for options in ["", "--loss 0.02", "--m0"] {
+        let line = "cargo run --quiet --package xtask --features handoff -- handoff";
+        run(&mut command(&format!("{line} {options}")))?;
+    }
+    Ok(())
 }
 
 /// Core for every target: without features, with each alone, with all.

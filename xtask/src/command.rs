@@ -1,8 +1,10 @@
 //! Other programs, run from the root of the workspace.
 
 use std::ffi::OsStr;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
 
 /// The root of the workspace.
 pub fn root() -> &'static Path {
@@ -70,6 +72,18 @@ pub fn read(command: &mut Command) -> Result<String, String> {
         shown(command),
         String::from_utf8_lossy(&output.stderr)
     ))
+}
+
+/// Builds an example, and says where it is.
+pub fn build_example(example: &str) -> Result<PathBuf, String> {
+    let line = "cargo build --release --message-format json-render-diagnostics \
+                --package slipring-driver --example";
+    let messages = read(command(line).arg(example).stderr(Stdio::inherit()))?;
+    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .find(|message| message["target"]["name"] == example && message["executable"].is_string())
+        .and_then(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| format!("cargo does not say where it has put the example {example}"))
 }
 
 /// The command as one would type it.

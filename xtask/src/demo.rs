@@ -5,12 +5,9 @@ mod check;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-
-use serde_json::Value;
 
 use crate::Outcome;
-use crate::command::{command, in_callers_folder, program, read, root, run_quietly};
+use crate::command::{build_example, in_callers_folder, program, root, run_quietly};
 
 pub use check::check;
 
@@ -25,21 +22,9 @@ pub fn run_demo(file: Option<&Path>) -> Outcome {
     };
     // A file that is not there need not wait for the build.
     fs::metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut crc32 = program(build("crc32")?);
+    let mut crc32 = program(build_example("crc32")?);
     println!("file     {}", file.display());
     run_quietly(in_callers_folder(&mut crc32)?.arg(file))
-}
-
-/// Builds an example, and says where it is.
-fn build(example: &str) -> Result<PathBuf, String> {
-    let line = "cargo build --release --message-format json-render-diagnostics \
-                --package slipring-driver --example";
-    let messages = read(command(line).arg(example).stderr(Stdio::inherit()))?;
-    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages
-        .find(|message| message["target"]["name"] == example && message["executable"].is_string())
-        .and_then(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| format!("cargo does not say where it has put the example {example}"))
 }
 
 /// A file of pseudo-random bytes, the same on every machine.

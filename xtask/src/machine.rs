@@ -14,42 +14,54 @@ pub const BARE_METAL: [&str; 4] = [
     "riscv32imac-unknown-none-elf",
 ];
 
-/// Installs what is missing as root on Debian; elsewhere fails with the line that would.
+/// Debian's name of the board's simulator.
+const SIMULATOR: &str = "qemu-system-arm";
+
+/// Installs what the checks lack as root on Debian; elsewhere fails with the line that would.
 pub fn prepare() -> Result<(), String> {
-    let lines = missing()?;
+    provide(|_| true)
+}
+
+/// The same for what runs firmware only.
+#[cfg(feature = "handoff")]
+pub fn prepare_simulator() -> Result<(), String> {
+    provide(|package| package == SIMULATOR)
+}
+
+fn provide(is_needed: fn(&str) -> bool) -> Result<(), String> {
+    let lines = missing(is_needed)?;
     if lines.is_empty() {
         return Ok(());
     }
     if !is_root() || !Path::new("/etc/debian_version").exists() {
         let line = lines.join(" && ").replace("apt-get", "sudo apt-get");
         return Err(format!(
-            "this machine lacks what the checks need; on Debian or Ubuntu, run:\n\n    {line}\n"
+            "this machine lacks what this needs; on Debian or Ubuntu, run:\n\n    {line}\n"
         ));
     }
     for line in &lines {
         println!("{line}");
         run(command(line).env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
-    match missing()?.as_slice() {
+    match missing(is_needed)?.as_slice() {
         [] => Ok(()),
         still => Err(format!("still missing after: {}", still.join(" && "))),
     }
 }
 
 /// The command lines that install what is missing, in order.
-fn missing() -> Result<Vec<String>, String> {
+fn missing(is_needed: fn(&str) -> bool) -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
-    let packages = missing_packages();
+    let mut packages = missing_packages();
+    packages.retain(|package| is_needed(package));
     if !packages.is_empty() {
         lines.push("apt-get update".to_owned());
         lines.push(format!("apt-get install --yes --no-install-recommends {}", packages.join(" ")));
     }
     if !in_path("rustup") {
-        return Err(
-            "the checks need rustup, for its bare-metal targets: https://rustup.rs\n\n    \
+        return Err("this needs rustup, for its bare-metal targets: https://rustup.rs\n\n    \
              curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\n"
-                .to_owned(),
-        );
+            .to_owned());
     }
     let sysroot = read(&mut command("rustc --print sysroot"))?;
     let installed = Path::new(sysroot.trim()).join("lib/rustlib");
@@ -80,7 +92,7 @@ fn missing_packages() -> Vec<&'static str> {
         ("mesa-vulkan-drivers", driver),
         ("vulkan-validationlayers", validation),
         ("libvulkan1", loader),
-        ("qemu-system-arm", in_path("qemu-system-arm")),
+        (SIMULATOR, in_path(SIMULATOR)),
     ]
     .into_iter()
     .filter_map(|(package, present)| (!present).then_some(package))

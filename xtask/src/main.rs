@@ -9,6 +9,8 @@ mod elf;
 mod fuzz_programs;
 #[cfg(feature = "golden")]
 mod golden;
+#[cfg(feature = "handoff")]
+mod handoff;
 mod image;
 mod machine;
 mod no_panic;
@@ -25,6 +27,9 @@ usage: cargo xtask COMMAND
                     --write writes the header
   check             every check of the project; installs what it needs as root on Debian
   golden DIR        replays a folder of the reference's vectors, such as tests/golden
+  handoff [--loss P] [--m0]
+                    firmware on a simulated Cortex-M3 (with --m0, built for a Cortex-M0) hands
+                    jobs to a host over a wire that loses or damages P of the frames, 0 to 1
   fuzz-programs N [--seed S]
                     N random programs on the CPU twin and the GPU, compared word by word
   size [--json]     instructions, flash, stack and panics of core's calls on a Cortex-M3
@@ -32,7 +37,7 @@ usage: cargo xtask COMMAND
 SLIPRING_SKIP_GPU=1 leaves out of check and golden what needs a GPU, and says so.
 ";
 
-const COMMANDS: [&str; 6] = ["c", "demo", "check", "golden", "fuzz-programs", "size"];
+const COMMANDS: [&str; 7] = ["c", "demo", "check", "golden", "handoff", "fuzz-programs", "size"];
 
 /// Whether what needs a GPU is to be left out.
 fn skips_gpu() -> bool {
@@ -74,6 +79,13 @@ fn main() -> ExitCode {
             command::in_callers_folder(&mut golden)
                 .and_then(|golden| command::run_quietly(golden.arg(&arguments[1])))
         }
+        #[cfg(feature = "handoff")]
+        ["handoff", options @ ..] => handoff::run(options),
+        #[cfg(not(feature = "handoff"))]
+        ["handoff", options @ ..] => command::run_quietly(
+            command::command("cargo run --quiet --package xtask --features handoff -- handoff")
+                .args(options),
+        ),
         ["fuzz-programs", programs] => fuzz_programs::fuzz(programs, "1"),
         ["fuzz-programs", programs, "--seed", seed] => fuzz_programs::fuzz(programs, seed),
         ["size"] => size::run(false),

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{build, write_random};
+use super::write_random;
 use crate::Outcome;
-use crate::command::{command, output, program, root, run};
+use crate::command::{build_example, command, output, program, root, run};
 
 /// Has the Vulkan loader find no driver.
 const NO_VULKAN: [(&str, &str); 2] =
@@ -23,7 +23,7 @@ pub fn check() -> Outcome {
     fs::create_dir_all(&folder).map_err(failed)?;
     crc32(&folder, failed)?;
     grep(&folder, failed)?;
-    let example = |name| run(&mut program(build(name)?));
+    let example = |name| run(&mut program(build_example(name)?));
     example("histogram")?;
     example("index_walk")?;
     example("rows")?;
@@ -32,7 +32,7 @@ pub fn check() -> Outcome {
 }
 
 fn crc32(folder: &Path, failed: impl Fn(std::io::Error) -> String) -> Outcome {
-    let demo = build("crc32")?;
+    let demo = build_example("crc32")?;
     let demo_over = |file: &Path| {
         let mut demo = program(&demo);
         demo.arg(file);
@@ -93,7 +93,7 @@ fn as_ordinary_user(demo: &Path, file: &Path, accepted: &[&str]) -> Outcome {
 }
 
 fn grep(folder: &Path, failed: impl Fn(std::io::Error) -> String) -> Outcome {
-    let grep = build("grep")?;
+    let grep = build_example("grep")?;
     let write = |name: &str, text: &[u8]| {
         let path = folder.join(name);
         fs::write(&path, text).map_err(&failed)?;

@@ -63,6 +63,7 @@ pub extern "C" fn every_call(memory: &mut Memory<'_>, inputs: &Inputs<'_>) {
     let Memory { exclusive, shared, constant, bytes, ledger, storage } = memory;
     let cells = exclusive.each_mut().map(|words| (&mut **words).into_words());
     values::calls(bytes, inputs);
+    interrupt::calls(inputs);
     link::calls(bytes, inputs);
     interrupt::calls(inputs);
     views::read(*constant, inputs);
