@@ -10,7 +10,7 @@ use registers::{gpio, system, timer};
 use semihosting::process;
 use semihosting::sys::arm_compat::sys_time;
 
-/// SAFETY: it is there, and nobody else's.
+// SAFETY: it is there, and nobody else's.
 pub const UART: Pl011 = unsafe { Pl011::at(0x4000_C000) };
 pub const UART_HZ: u32 = CORE_HZ;
 const CORE_HZ: u32 = 50_000_000;

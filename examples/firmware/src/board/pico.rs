@@ -20,7 +20,7 @@ use rp2040_hal::{Sio, Timer, Watchdog};
 #[used]
 static BOOT2: [u8; 256] = rp2040_boot2::BOOT_LOADER_GENERIC_03H;
 
-/// SAFETY: it is there, and nobody else's once `start` has set its pins up.
+// SAFETY: it is there, and nobody else's once `start` has set its pins up.
 pub const UART: Pl011 = unsafe { Pl011::at(0x4003_4000) };
 pub const UART_HZ: u32 = CORE_HZ;
 const CORE_HZ: u32 = 125_000_000;
