@@ -21,12 +21,14 @@ const STEPS: &[Step] = &[
     ("core on bare metal", bare_metal),
     ("no panic in core", no_panic::check),
     ("hand-off", hand_off),
+    ("C", || run(&mut command("cargo run --quiet --package xtask --features c -- c"))),
     ("size", || size::run(false)),
     ("oldest compiler", oldest_compiler),
 ];
 
 const IMAGES: &str = "--manifest-path tests/images/Cargo.toml";
 const FIRMWARE: &str = "--manifest-path examples/firmware/Cargo.toml";
+const C: &str = "--manifest-path c/Cargo.toml";
 
 /// Runs the steps, up to the first that fails.
 pub fn run_steps() -> Outcome {
@@ -45,7 +47,8 @@ pub fn run_steps() -> Outcome {
 fn formatting() -> Outcome {
     run(&mut command("cargo fmt --all --check"))?;
     run(&mut command(&format!("cargo fmt --check {IMAGES} --package no_panic --package size")))?;
-    run(&mut command(&format!("cargo fmt --check {FIRMWARE} --package firmware")))
+    run(&mut command(&format!("cargo fmt --check {FIRMWARE} --package firmware")))?;
+    run(&mut command(&format!("cargo fmt --check {C} --package slipring-c")))
 }
 
 fn clippy() -> Outcome {
@@ -57,6 +60,10 @@ fn clippy() -> Outcome {
     run(&mut command(&format!(
         "cargo clippy {FIRMWARE} --target-dir target/firmware --release \
          --target thumbv7m-none-eabi --target thumbv6m-none-eabi -- -D warnings"
+    )))?;
+    run(&mut command(&format!(
+        "cargo clippy {C} --target-dir target/c --release --target thumbv7m-none-eabi \
+         -- -D warnings"
     )))
 }
 

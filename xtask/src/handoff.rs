@@ -32,7 +32,7 @@ const SEED: u64 = 1;
 /// Runs the firmware and the host, and holds their counts against each other.
 pub fn run(options: &[&str]) -> Outcome {
     let Options { target, loss } = Options::parse(options)?;
-    machine::prepare_simulator()?;
+    machine::prepare_only(&[machine::SIMULATOR])?;
     let firmware = build_firmware(target)?;
     let host = build_example("host")?;
     let folder = ScratchFolder::new()?;

@@ -15,21 +15,23 @@ pub const BARE_METAL: [&str; 4] = [
 ];
 
 /// Debian's name of the board's simulator.
-const SIMULATOR: &str = "qemu-system-arm";
+pub const SIMULATOR: &str = "qemu-system-arm";
+/// Debian's name of the compiler for C on a board.
+pub const C_COMPILER: &str = "gcc-arm-none-eabi";
 
 /// Installs what the checks lack as root on Debian; elsewhere fails with the line that would.
 pub fn prepare() -> Result<(), String> {
     provide(|_| true)
 }
 
-/// The same for what runs firmware only.
-#[cfg(feature = "handoff")]
-pub fn prepare_simulator() -> Result<(), String> {
-    provide(|package| package == SIMULATOR)
+/// The same of a few packages.
+#[cfg(any(feature = "c", feature = "handoff"))]
+pub fn prepare_only(packages: &[&str]) -> Result<(), String> {
+    provide(|package| packages.contains(&package))
 }
 
-fn provide(is_needed: fn(&str) -> bool) -> Result<(), String> {
-    let lines = missing(is_needed)?;
+fn provide(is_needed: impl Fn(&str) -> bool) -> Result<(), String> {
+    let lines = missing(&is_needed)?;
     if lines.is_empty() {
         return Ok(());
     }
@@ -43,14 +45,14 @@ fn provide(is_needed: fn(&str) -> bool) -> Result<(), String> {
         println!("{line}");
         run(command(line).env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
-    match missing(is_needed)?.as_slice() {
+    match missing(&is_needed)?.as_slice() {
         [] => Ok(()),
         still => Err(format!("still missing after: {}", still.join(" && "))),
     }
 }
 
 /// The command lines that install what is missing, in order.
-fn missing(is_needed: fn(&str) -> bool) -> Result<Vec<String>, String> {
+fn missing(is_needed: &impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
     let mut packages = missing_packages();
     packages.retain(|package| is_needed(package));
@@ -93,6 +95,7 @@ fn missing_packages() -> Vec<&'static str> {
         ("vulkan-validationlayers", validation),
         ("libvulkan1", loader),
         (SIMULATOR, in_path(SIMULATOR)),
+        (C_COMPILER, in_path("arm-none-eabi-gcc")),
     ]
     .into_iter()
     .filter_map(|(package, present)| (!present).then_some(package))
