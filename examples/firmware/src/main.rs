@@ -100,6 +100,8 @@ fn report(sender: &Sender<8>, uart: &Uart, tally: &Tally) {
     let counters = sender.counters();
     defmt::info!("link: {}, {} bytes overrun", counters, uart.overrun());
     defmt::info!("{} windows found no place", sampler::lost());
+    let (average_us, longest_ms) = (tally.average_us(), tally.longest_ms);
+    defmt::info!("publish to result: {} us on average, {} ms at most", average_us, longest_ms);
     defmt::info!(
         "counts published={} done={} faulted={} not_run={} unknown={} wrong={}",
         tally.published,

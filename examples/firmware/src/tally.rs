@@ -1,5 +1,6 @@
 //! What became of the jobs, each held against what it had to be.
 
+use crate::clock;
 use crate::window::{Answer, is_tone};
 use slipring_core::link::{Fate, LinkTicket, MAX_UNFINISHED, ResultWords};
 
@@ -7,8 +8,9 @@ use slipring_core::link::{Fate, LinkTicket, MAX_UNFINISHED, ResultWords};
 const SILENCE: i32 = 50;
 
 pub struct Tally {
-    /// What unfinished jobs have to answer, by the low bits of their numbers.
-    expected: [Option<Answer>; MAX_UNFINISHED as usize],
+    /// What unfinished jobs have to answer, and when they were published, by the low bits of their
+    /// numbers.
+    expected: [Option<(Answer, u32)>; MAX_UNFINISHED as usize],
     pub published: u32,
     pub done: u32,
     pub faulted: u32,
@@ -16,6 +18,9 @@ pub struct Tally {
     pub unknown: u32,
     /// Ended in another way than it had to, or twice.
     pub wrong: u32,
+    /// From publishing to the end, in milliseconds: the longest, and all together.
+    pub longest_ms: u32,
+    all_ms: u32,
     /// The last window that has the tone.
     heard: u32,
 }
@@ -31,17 +36,22 @@ impl Tally {
             not_run: 0,
             unknown: 0,
             wrong: 0,
+            longest_ms: 0,
+            all_ms: 0,
             heard: 0,
         }
     }
 
     pub fn publish(&mut self, ticket: LinkTicket, answer: Answer) {
         self.published += 1;
-        self.expected[place(ticket)] = Some(answer);
+        self.expected[place(ticket)] = Some((answer, clock::now_ms()));
     }
 
     pub fn finish(&mut self, ticket: LinkTicket, fate: Fate, words: &ResultWords) {
-        let expected = self.expected[place(ticket)].take();
+        let (expected, since) = self.expected[place(ticket)].take().unzip();
+        let waited_ms = since.map_or(0, |since| clock::now_ms().wrapping_sub(since));
+        self.longest_ms = self.longest_ms.max(waited_ms);
+        self.all_ms += waited_ms;
         let (counter, answer) = match fate {
             Fate::Done => {
                 let words = words.as_slice().try_into();
@@ -69,6 +79,11 @@ impl Tally {
                 self.heard = ticket.number;
             }
         }
+    }
+
+    /// From publishing to the end, in microseconds, on average.
+    pub fn average_us(&self) -> u32 {
+        (u64::from(self.all_ms) * 1000 / u64::from(self.finished().max(1))) as u32
     }
 
     /// Jobs that have ended, one way or another.

@@ -3,6 +3,8 @@
 
 #![no_std]
 
+#[path = "../../../../core/src/link/crc.rs"]
+mod crc;
 mod section;
 
 pub use section::masked_ticks;
@@ -52,11 +54,23 @@ pub struct Input<'a> {
     pub geometry: Geometry,
 }
 
+impl Input<'_> {
+    /// The body of a publish.
+    fn body(&self) -> &[u32] {
+        self.exclusive.get(..16).unwrap_or(&[])
+    }
+
+    /// Kind, sequence and body.
+    fn frame(&self) -> &[u8] {
+        self.incoming.get(..66).unwrap_or(&[])
+    }
+}
+
 /// A call to measure; `false` when it was refused.
 pub type Call = extern "C" fn(&mut Input<'_>) -> bool;
 
 /// The calls under their symbols' names.
-pub const CALLS: [(&str, Call); 12] = [
+pub const CALLS: [(&str, Call); 15] = [
     ("publish_exclusive", publish_exclusive),
     ("publish_shared", publish_shared),
     ("publish_window_16", publish_window_16),
@@ -65,6 +79,9 @@ pub const CALLS: [(&str, Call); 12] = [
     ("publisher_publish", publisher_publish),
     ("interrupt_publish", interrupt_publish),
     ("interrupt_publish_shared", interrupt_publish_shared),
+    ("crc_link", crc_link),
+    ("crc_table", crc_table),
+    ("crc_bitwise", crc_bitwise),
     ("link_publish", link_publish),
     ("link_transmit", link_transmit),
     ("link_receive", link_receive),
@@ -124,6 +141,31 @@ pub extern "C" fn interrupt_publish(input: &mut Input<'_>) -> bool {
 #[unsafe(no_mangle)]
 pub extern "C" fn interrupt_publish_shared(input: &mut Input<'_>) -> bool {
     input.shared_queue.publish(&Job::new(opcode::ATOMIC_ADD, input.all_args)).is_ok()
+}
+
+/// A publish's CRC, as the link takes it: a table of 64 bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn crc_link(input: &mut Input<'_>) -> bool {
+    input.slot = crc::crc32c(2, 3, input.body());
+    true
+}
+
+/// The same by crate `crc`, with a table of 1 KiB.
+#[unsafe(no_mangle)]
+pub extern "C" fn crc_table(input: &mut Input<'_>) -> bool {
+    static CRC: ::crc::Crc<u32, ::crc::Table<1>> =
+        ::crc::Crc::<u32, ::crc::Table<1>>::new(&::crc::CRC_32_ISCSI);
+    input.slot = CRC.checksum(input.frame());
+    true
+}
+
+/// The same by crate `crc`, without a table.
+#[unsafe(no_mangle)]
+pub extern "C" fn crc_bitwise(input: &mut Input<'_>) -> bool {
+    static CRC: ::crc::Crc<u32, ::crc::NoTable> =
+        ::crc::Crc::<u32, ::crc::NoTable>::new(&::crc::CRC_32_ISCSI);
+    input.slot = CRC.checksum(input.frame());
+    true
 }
 
 /// A job of four arguments to the window of a link.
