@@ -344,6 +344,29 @@ fn a_result_of_a_job_that_has_none_to_come_is_nothing() {
 }
 
 #[test]
+fn an_old_result_that_comes_again_takes_no_other_ones_place() {
+    let mut link = Link::connected(1_000);
+    let mut old = Vec::new();
+    // As many as it takes until their sequence is the old one's again.
+    for number in 0..=256 {
+        link.publish(&[number]).unwrap();
+        link.settle();
+        for ticket in link.taken().0 {
+            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+        }
+        let down = link.down();
+        if number == 0 {
+            old = down.clone();
+        } else if number == 256 {
+            link.hear_down(&old);
+        }
+        link.hear_down(&down);
+        assert_eq!(link.fates(), [(number, Fate::Done)]);
+        link.settle();
+    }
+}
+
+#[test]
 fn what_is_missing_is_told_before_anything_else() {
     let mut link = Link::connected(16);
     let tickets = link.publish_all(0..4);

@@ -110,8 +110,10 @@ fn an_outcome_follows_the_job_until_its_slot_is_used_twice_more() {
     }
     stage.place(0, DONE);
     assert_eq!([(); 2].map(|()| stage.outcome(first)), [Outcome::Done; 2]);
+    assert!(stage.publisher.has_slot(first));
     let second = stage.publish(&NOTHING).unwrap();
     assert_eq!(stage.outcome(first), Outcome::Done);
+    assert!(!stage.publisher.has_slot(first) && stage.publisher.has_slot(second));
     assert_eq!(stage.outcome(second), Outcome::Pending);
     stage.place(0, FAULT_9);
     assert_eq!(stage.next_fault().map(|fault| fault.ticket), Some(second));
@@ -122,6 +124,7 @@ fn an_outcome_follows_the_job_until_its_slot_is_used_twice_more() {
     stage.place(0, DONE);
     stage.ring().reset().unwrap();
     assert_eq!([first, second, third].map(|job| stage.outcome(job)), [Outcome::Unknown; 3]);
+    assert!(![first, second, third].iter().any(|job| stage.publisher.has_slot(*job)));
 }
 
 #[test]

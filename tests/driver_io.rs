@@ -271,6 +271,39 @@ fn streams_give_and_take_what_comes_next() {
 }
 
 #[test]
+fn a_stream_that_takes_no_more_holds_no_other_up() {
+    for way in Way::on_every_rung().into_iter().filter(|way| !way.stays) {
+        let mut driver = way.open(builder(4));
+        let (reader, mut writer) = pipe();
+        let (mut output, mut write_end) = std::io::pipe().unwrap();
+        // Of the pipe's 16 pages one is free.
+        write_end.write_all(&[1; 15 * 4096]).unwrap();
+        let mut table = IoTable::new();
+        let input = table.add_file(reader, 0..4096, Access::READ).unwrap();
+        let write_end = std::os::fd::OwnedFd::from(write_end).into();
+        let pipe = table.add_file(write_end, 0..1 << 20, Access::WRITE).unwrap();
+        let all = table.add_region(0..7 * REGION_BYTES, Access::READ).unwrap();
+        let last = 7 * REGION_BYTES..8 * REGION_BYTES;
+        let last = table.add_region(last, Access::WRITE).unwrap();
+        driver.attach_io(way.pump(table)).unwrap();
+        let mut ask = |ask: Ask, own| driver.publish(&Job::new(ASK, &ask.own(own).args(0)));
+        let written = ask(Ask::write(all, pipe, 0, 7 * REGION_BYTES as u32), 0).unwrap();
+        let read = ask(Ask::read(input, 0, 4, last), 1).unwrap();
+        // Once what is to be written waits.
+        driver.dispatch(&Readback::none()).unwrap();
+        assert!(!driver.wait_io(Duration::from_millis(50)).unwrap());
+        writer.write_all(b"word").unwrap();
+        assert_eq!(finish(&mut driver, read), Outcome::Done);
+        assert_eq!(driver.outcome(written), Outcome::Pending);
+        let mut bytes = vec![0; 15 * 4096 + 7 * REGION_BYTES];
+        std::thread::scope(|scope| {
+            scope.spawn(|| output.read_exact(&mut bytes).unwrap());
+            assert_eq!(finish(&mut driver, written), Outcome::Done);
+        });
+    }
+}
+
+#[test]
 fn a_fence_waits_for_what_is_slow_and_others_do_not() {
     let bytes = pattern(14, 4096);
     let temp = TempFile::new("slow", &bytes);

@@ -15,7 +15,7 @@ use slipring_core::tenant::{Tenant, TenantError};
 use slipring_driver::link::{
     Link, LinkEvent, Links, LinksError, MAX_LINKS, Results, SlotError, Wire, WireError,
 };
-use slipring_driver::{ArenaOptions, BackendChoice, Driver, Handler, Kernel};
+use slipring_driver::{ArenaOptions, BackendChoice, Driver, Handler, Kernel, Readback};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -252,6 +252,35 @@ fn result_words_come_from_the_arena_or_from_whatever_a_closure_says() {
         let twelve = (0..12).map(|i| 11 * i).collect();
         assert_eq!(boards[0].ends[&0], (Fate::Done, twelve));
         assert_eq!(boards[1].ends[&0], (Fate::Done, vec![11, 0x100, 0]));
+    });
+}
+
+#[test]
+fn words_that_another_job_has_overwritten_are_not_sent_as_a_result() {
+    everywhere(1, 1, |driver| {
+        let (link, wire) = pair("board");
+        let mut links = Links::builder(driver).link(link).open().unwrap();
+        let mut board = Board::new(5, geometry(1), wire);
+        let readback = Readback::observables(0..WORDS);
+        board.until("its host is there", |board| {
+            links.turn(driver).unwrap();
+            board.sender.is_connected()
+        });
+        assert!(board.publish_one(7));
+        board.until("its job is in the ring", |_| {
+            links.turn(driver).unwrap();
+            links.jobs() == 1
+        });
+        driver.dispatch(&readback).unwrap();
+        // The program's own job, in the only slot, before the links have looked.
+        driver.publish(&Job::new(TRIPLE, &[100])).unwrap();
+        driver.dispatch(&readback).unwrap();
+        board.until("its job ends", |board| {
+            links.turn(driver).unwrap();
+            board.ends.len() == 1
+        });
+        assert_eq!(board.ends[&7], (Fate::Unknown, vec![]));
+        assert_eq!(links.counters(0).unknown, 1);
     });
 }
 

@@ -14,7 +14,7 @@
 
 use crate::ring::{Job, PublishError, check_args, check_opcode};
 use crate::slot::{Priority, WORDS};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 
 /// Why a job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +108,8 @@ impl<const N: usize> Queue<N> {
             return Err(QueueError::Interrupted);
         }
         self.is_publishing.store(true, Ordering::Relaxed);
+        // Who interrupts this from here on sees that, whatever the compiler makes of the rest.
+        compiler_fence(Ordering::Release);
         let pushed = self.push(&words);
         self.is_publishing.store(false, Ordering::Release);
         pushed
@@ -144,6 +146,8 @@ impl<const N: usize> Queue<N> {
             return Ok(());
         }
         self.is_draining.store(true, Ordering::Relaxed);
+        // As in `publish`; the loads that follow must not come first either.
+        compiler_fence(Ordering::SeqCst);
         let mut taken = Ok(());
         while taken.is_ok() && !self.is_empty() {
             let handed_on = self.handed_on.load(Ordering::Relaxed);

@@ -449,6 +449,13 @@ impl<L: AsRef<[Entry]> + AsMut<[Entry]>> Publisher<L> {
         }
     }
 
+    /// Whether a job's slot was given to no other one since: what lies where the slot says is the
+    /// job's still.
+    pub fn has_slot(&self, ticket: Ticket) -> bool {
+        let entry = self.ledger.as_ref().get(ticket.slot as usize);
+        entry.is_some_and(|entry| entry.use_ != Use::Never && entry.sequence == ticket.sequence)
+    }
+
     /// Takes a fault that nobody has read, lowest slot first, and frees its slot. Looks at the
     /// status of every slot in flight up to there.
     pub fn next_fault<W: Word>(&mut self, ring: Ring<'_, W>) -> Option<Fault> {

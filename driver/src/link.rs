@@ -83,7 +83,7 @@
 //! that will never be published (an opcode that is not its tenant's, a level without slots, a
 //! [fence](SlotError::Fence)) is answered with [`Fate::NotRun`] and told as
 //! [`LinkEvent::Refused`]; the others go on. Jobs end as `Done` or `Fault`, with the words that
-//! [`Results`] finds, or as `Unknown` when they were lost with a device.
+//! [`Results`] finds, or as `Unknown` when they, or their words, were lost.
 //!
 //! # When a wire goes
 //!

@@ -178,7 +178,8 @@ impl Shared {
         let moved = unsafe {
             match (transfer.op, offset) {
                 (Op::Write, Some(offset)) => libc::pwrite64(fd, memory, bytes, offset),
-                (Op::Write, None) => libc::write(fd, memory, bytes),
+                // What a pipe or a socket that is ready takes without waiting: all streams would wait.
+                (Op::Write, None) => libc::write(fd, memory, bytes.min(libc::PIPE_BUF)),
                 (_, Some(offset)) => libc::pread64(fd, memory, bytes, offset),
                 (_, None) => libc::read(fd, memory, bytes),
             }

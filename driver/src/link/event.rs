@@ -73,7 +73,7 @@ pub struct LinkCounters {
     pub faults: u64,
     /// Of slots that were refused.
     pub not_run: u64,
-    /// Of jobs that were lost with the device.
+    /// Of jobs that were lost with the device, or whose words were lost.
     pub unknown: u64,
     /// Jobs whose microcontroller has begun anew before it had the result.
     pub orphaned: u64,

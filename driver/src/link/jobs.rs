@@ -58,14 +58,20 @@ impl Links {
     ) {
         let line = &mut self.lines[link];
         let (mut fate, mut words) = (fate, ResultWords::new());
-        if fate != Fate::Unknown {
-            let driver = host.driver();
+        if line.results.has_words(fate) {
+            let (name, ended, driver) = (&line.name, fate, host.driver());
+            let is_there = driver.publisher.has_slot(job);
             let mut end = JobEnd { link, ticket, slot: job.slot, fate, driver };
-            match line.results.of(&mut end) {
-                Ok(read) => words = read,
-                Err(error) => {
-                    tracing::warn!(link = line.name, %error, "the words of a result are lost");
-                    fate = Fate::Unknown;
+            let read = is_there.then(|| line.results.of(&mut end));
+            fate = Fate::Unknown;
+            match read {
+                Some(Ok(read)) => (fate, words) = (ended, read),
+                Some(Err(error)) => {
+                    tracing::warn!(link = name, %error, "the words of a result are lost");
+                }
+                None => {
+                    let slot = job.slot;
+                    tracing::warn!(link = name, slot, "a result is lost: another job has its slot");
                 }
             }
         }

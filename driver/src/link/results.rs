@@ -18,9 +18,14 @@ use std::sync::atomic::AtomicU32;
 /// }
 /// ```
 ///
-/// are what `Results::observables(0, 2)` sends back. Jobs that the program publishes itself, through
-/// the same driver, may take the slot of a job that has ended: publish them after
-/// [`Links::turn`](super::Links::turn), never between a drain and it.
+/// are what `Results::observables(0, 2)` sends back.
+///
+/// Jobs that the program publishes itself, or an [`Ingest`](crate::input::Ingest), through the same
+/// driver, may take the slot of a job that has ended: publish them after
+/// [`Links::turn`](super::Links::turn), never between a drain and it. While a kernel stays on, jobs
+/// end at any time: have links and others use priority levels with slots of their own
+/// ([`Partitions`](slipring_core::partition::Partitions)). The words of a job whose slot was taken
+/// are nobody's, and the job is told as [`Fate::Unknown`].
 pub struct Results(Source);
 
 type FromJob = Box<dyn FnMut(&mut JobEnd<'_>) -> ResultWords + Send>;
@@ -98,13 +103,21 @@ impl Results {
         Ok(())
     }
 
-    /// The words of a job that has run.
+    /// Whether there may be words of a job that has ended so.
+    pub(super) fn has_words(&self, fate: Fate) -> bool {
+        match self.0 {
+            Source::None => false,
+            Source::Observables { .. } | Source::Arena { .. } => fate == Fate::Done,
+            Source::Job(_) => fate != Fate::Unknown,
+        }
+    }
+
+    /// The words of a job that has some.
     pub(super) fn of(&mut self, job: &mut JobEnd<'_>) -> Result<ResultWords, DriverError> {
         let mut block = [0; MAX_RESULT_WORDS];
-        let is_done = job.fate == Fate::Done;
         let words = match &mut self.0 {
             Source::Job(words) => return Ok(words(job)),
-            Source::Observables { first, words } if is_done => {
+            Source::Observables { first, words } => {
                 let first = *first + *words * job.slot;
                 let words = &mut block[..*words as usize];
                 for (index, word) in (first..).zip(&mut *words) {
@@ -112,13 +125,13 @@ impl Results {
                 }
                 words
             }
-            Source::Arena { first, words } if is_done => {
+            Source::Arena { first, words } => {
                 let first = *first as usize + (*words * job.slot) as usize;
                 let words = &mut block[..*words as usize];
                 job.driver.device.read_arena(first, words)?;
                 words
             }
-            _ => return Ok(ResultWords::new()),
+            Source::None => return Ok(ResultWords::new()),
         };
         Ok(words.iter().copied().collect())
     }

@@ -141,7 +141,8 @@ impl IoTable {
     /// A pipe, a serial device or a socket of bytes has no offsets but 0: a request takes the bytes
     /// that come next, all that it asked for or those up to the end, and puts them behind what was put
     /// before. Its range says how many bytes one request may move. (Requests that are under way
-    /// together may each get some of the next bytes. Without io_uring, one that waits holds a thread.)
+    /// together may each get some of the next bytes. Without io_uring, a serial device that stops in
+    /// the middle of a write holds up the other streams.)
     ///
     /// # Errors
     /// [`TableError::FileRange`], [`TableError::File`], [`TableError::Kind`],
