@@ -206,7 +206,7 @@ impl Words {
 ///
 /// A job is checked and laid out before the critical section, which copies 60 bytes. Firmware chooses the
 /// implementation of crate `critical-section` (for a single core, `cortex-m` with
-/// `critical-section-single-core`). Draining needs none.
+/// `critical-section-single-core`). Draining needs none, and is one caller's at a time.
 ///
 /// Publishing takes a Cortex-M3 197 instructions at most, 57 of them in the critical section.
 ///
