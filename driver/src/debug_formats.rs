@@ -10,7 +10,7 @@ const TARGET: &str = "slipring::printf";
 const AT_ONCE: usize = 32;
 
 /// The texts of the formats that PRINTF and `debug_print` name by number; made by
-/// [`debug_formats!`](crate::debug_formats).
+/// [`debug_formats!`](crate::debug_formats!).
 #[derive(Clone, Copy, Debug)]
 pub struct DebugFormats(&'static [(u32, &'static str)]);
 
@@ -66,7 +66,7 @@ macro_rules! debug_formats {
 }
 
 impl DebugFormats {
-    /// The table of [`debug_formats!`](crate::debug_formats).
+    /// The table of [`debug_formats!`](crate::debug_formats!).
     ///
     /// # Panics
     /// When a table is wrong, so that it does not compile.
