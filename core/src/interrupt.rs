@@ -108,8 +108,9 @@ impl<const N: usize> Queue<N> {
             return Err(QueueError::Interrupted);
         }
         self.is_publishing.store(true, Ordering::Relaxed);
-        // Who interrupts this from here on sees that, whatever the compiler makes of the rest.
-        compiler_fence(Ordering::Release);
+        // Who interrupts this from here on sees that: neither the words' stores nor the count's load
+        // come before it, whatever the compiler makes of the rest.
+        compiler_fence(Ordering::SeqCst);
         let pushed = self.push(&words);
         self.is_publishing.store(false, Ordering::Release);
         pushed
@@ -146,7 +147,7 @@ impl<const N: usize> Queue<N> {
             return Ok(());
         }
         self.is_draining.store(true, Ordering::Relaxed);
-        // As in `publish`; the loads that follow must not come first either.
+        // As in `publish`.
         compiler_fence(Ordering::SeqCst);
         let mut taken = Ok(());
         while taken.is_ok() && !self.is_empty() {
