@@ -276,7 +276,8 @@ struct slipring_error slipring_sender_init(struct slipring_sender *sender,
  `ticket`, unless that is NULL.
 
  The caller sees to it that:
- `sender` is NULL, or points to a sender that nobody else uses now; so do `job` and `ticket`.
+ `sender` is NULL, or points to a sender that nobody else uses now; `job` is NULL or points to
+ one, and so is `ticket`, which nobody else uses now.
  */
 struct slipring_error slipring_sender_publish(struct slipring_sender *sender,
                                               const struct slipring_job *job,
@@ -284,7 +285,7 @@ struct slipring_error slipring_sender_publish(struct slipring_sender *sender,
 
 /*
  Takes bytes from the wire, and returns how many: fewer than all when an event is to be taken
- first; offer the rest again then. Without a sender or bytes, 0.
+ first; offer the rest again then. 0 if a pointer is NULL or the sender is not initialized.
 
  The caller sees to it that:
  `sender` is NULL, or points to a sender that nobody else uses now; `bytes` is NULL, or points to
@@ -296,7 +297,8 @@ size_t slipring_sender_receive(struct slipring_sender *sender,
                                uint32_t now_ms);
 
 /*
- Writes what is to be sent now to `bytes`, and returns how much that is.
+ Writes what is to be sent now to `bytes`, and returns how much that is: 0 if a pointer is NULL or
+ the sender is not initialized.
 
  The caller sees to it that:
  `sender` is NULL, or points to a sender that nobody else uses now; `bytes` is NULL, or points to
@@ -308,10 +310,12 @@ size_t slipring_sender_transmit(struct slipring_sender *sender,
                                 uint32_t now_ms);
 
 /*
- Takes the next event; returns whether there was one.
+ Takes the next event; returns whether there was one: none if a pointer is NULL or the sender is
+ not initialized.
 
  The caller sees to it that:
- `sender` is NULL, or points to a sender that nobody else uses now; so does `event`.
+ `sender` is NULL, or points to a sender that nobody else uses now; `event` is NULL, or points to
+ one that nobody else uses now.
  */
 bool slipring_sender_next_event(struct slipring_sender *sender, struct slipring_event *event);
 

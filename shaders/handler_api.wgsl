@@ -120,10 +120,11 @@ fn arena_store(i: u32, value: u32) -> bool {
 //   return request_io(job, IO_READ, file, region, offset, 0u, bytes);
 //   return request_io(job, IO_WRITE, region, file, offset, 0u, bytes);
 //
-// and its slot waits. 0 bytes are all of a READ's file from the offset on, and all of a WRITE's region;
-// a region starts where the table says. A READ that meets the end of its file moves fewer bytes. Once the host has done it, the handler is called again, with is_resumed(job):
-// it may finish, continue or ask for more. What it is to remember until then belongs in the
-// workspace. If the I/O has failed, the slot ends in FAULT(io) instead, and the host logs why.
+// and its slot waits. 0 bytes are all of a READ's file from the offset on, and all of a WRITE's
+// region; a region starts where the table says. A READ that meets the end of its file moves fewer
+// bytes. Once the host has done it, the handler is called again, with is_resumed(job): it may finish,
+// continue or ask for more. What it is to remember until then belongs in the workspace. If the I/O
+// has failed, the slot ends in FAULT(io) instead, and the host logs why.
 // Without a pump (Driver::attach_io), or a host that claims and completes requests, it waits for ever.
 //
 // When the IO queue is full, the job starts anew in the next drain: ask first, before anything is
@@ -166,8 +167,9 @@ fn io_bytes(job: Job) -> u32 {
     return job.io_bytes;
 }
 
-// Appends a record to the debug log, which the host turns into a line (debug_formats! in Rust). Inside a loop it makes each iteration count nine times
-// (Handler::iterations): near its end, lanes may contend for the log's cursor.
+// Appends a record to the debug log, which the host turns into a line (debug_formats! in Rust).
+// Inside a loop it makes each iteration count nine times (Handler::iterations): near its end, lanes
+// may contend for the log's cursor.
 fn debug_print(job: Job, format: u32, a: u32, b: u32) {
     append_record(format, a, b, job.slot);
 }

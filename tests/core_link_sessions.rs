@@ -2,7 +2,7 @@
 
 mod core_link_fixture;
 
-use core_link_fixture::{Frame, HELLO, Link, PUBLISH, RESET, connected_events, hello};
+use core_link_fixture::{ACK, Frame, HELLO, Link, PUBLISH, RESET, RESULT, connected_events, hello};
 use slipring_core::layout::Geometry;
 use slipring_core::link::{
     Event, Fate, HostEvent, Notice, Reason, Receiver, Refusal, ResultError, SendError,
@@ -226,6 +226,39 @@ fn a_side_that_was_led_to_begin_anew_makes_the_other_do_so_too() {
     link.publish_all(3..5);
     link.settle();
     assert_eq!(link.taken().1, [3, 4]);
+}
+
+#[test]
+fn numbers_of_32_bits_begin_anew_without_a_gap() {
+    let first = u32::MAX - 3;
+    let numbers: [u32; 8] = std::array::from_fn(|index| first.wrapping_add(index as u32));
+    // Jobs that come in the wrong order, as after losses: their numbers wrap in the window.
+    let mut link = Link::new();
+    link.receiver.set_credits(8);
+    let mut sender = hello(1, 5, Frame::all(&link.down())[0].words[7]);
+    sender.words[9] = first;
+    link.hear_up(&sender.bytes());
+    let HostEvent::Link(Notice::Connected { session }) = link.host_events[0] else {
+        panic!("{:?}", link.host_events);
+    };
+    for number in [3, 1, 0, 6, 7, 5, 2, 4, 7, 0].map(|index: usize| numbers[index]) {
+        let mut words = [0; 16];
+        (words[0], words[4]) = (session ^ number, number);
+        link.hear_up(&Frame::new(PUBLISH, number as u8, &words).bytes());
+    }
+    let (tickets, args) = link.taken();
+    assert_eq!(args, numbers);
+    assert!(tickets.iter().map(|ticket| ticket.number).eq(numbers));
+    assert_eq!(link.receiver.counters().repeated, 2);
+    for ticket in tickets {
+        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    }
+    link.hear_up(&Frame::new(ACK, 0, &[session, 64]).bytes());
+    let down = Frame::all(&link.down());
+    let acknowledged = down.iter().find(|frame| frame.kind == ACK).unwrap();
+    assert_eq!(acknowledged.sequence, first.wrapping_add(8) as u8);
+    let of_jobs = down.iter().filter(|frame| frame.kind == RESULT).map(|frame| frame.words[1]);
+    assert!(of_jobs.eq(numbers));
 }
 
 #[test]

@@ -23,6 +23,11 @@ const FORMATS: DebugFormats = debug_formats! {
 const RECORDS: u32 = 70;
 
 fn builder() -> slipring_driver::DriverBuilder {
+    builder_of(RECORDS)
+}
+
+/// A driver whose log holds so many records.
+fn builder_of(records: u32) -> slipring_driver::DriverBuilder {
     let source = "fn say(job: Job) -> u32 {
         debug_print(job, 1u, arg(job, 0u), bitcast<u32>(-0.25));
         return HANDLER_OK;
@@ -32,7 +37,7 @@ fn builder() -> slipring_driver::DriverBuilder {
         HANDLER_OK
     });
     let kernel = Kernel::builder().handler(say).build().unwrap();
-    Driver::builder(kernel, Geometry::new(128, 1, RECORDS, 1).unwrap())
+    Driver::builder(kernel, Geometry::new(128, 1, records, 1).unwrap())
 }
 
 fn log(driver: &mut Driver) -> (u32, Vec<String>) {
@@ -74,6 +79,20 @@ fn what_did_not_fit_is_counted_in_a_line() {
             }
             assert_eq!(lines.len(), RECORDS as usize);
         }
+    });
+}
+
+#[test]
+fn a_log_without_room_counts_what_it_lost_since_it_was_last_asked() {
+    everywhere(builder_of(0), |driver| {
+        for lost in 1..3 {
+            for _ in 0..lost {
+                driver.publish(&Job::new(PRINTF, &[4])).unwrap();
+            }
+            let line = format!("WARN message={lost} more were lost: the debug log holds 0");
+            assert_eq!(log(driver), (0, vec![line]));
+        }
+        assert_eq!(log(driver), (0, vec![]));
     });
 }
 

@@ -353,6 +353,34 @@ fn fill(path: &Path) {
 }
 
 #[test]
+fn a_wait_without_end_sleeps_until_somebody_connects() {
+    on_rungs(|driver, rung| {
+        let path = TempPath::new("endless");
+        let listener = UnixListener::bind(&path.0).unwrap();
+        let mut links = open(Links::builder(driver).link(link(Wire::accept(listener))), rung);
+        links.turn(driver).unwrap();
+        thread::scope(|scope| {
+            let connects = scope.spawn(|| {
+                thread::sleep(Duration::from_millis(200));
+                UnixStream::connect(&path.0).unwrap()
+            });
+            let before = cpu_time();
+            links.wait(driver, Duration::MAX).unwrap();
+            let busy = cpu_time() - before;
+            assert_eq!(links.next_event(), Some((0, LinkEvent::WireUp)));
+            assert!(busy < Duration::from_millis(100), "{busy:?}");
+            connects.join().unwrap();
+        });
+    });
+}
+
+/// What this thread has computed so far.
+fn cpu_time() -> Duration {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[test]
 fn a_peer_that_reads_nothing_holds_up_nobody() {
     on_rungs(|driver, rung| {
         // More of them than there are threads for files.

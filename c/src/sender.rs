@@ -201,7 +201,8 @@ pub unsafe extern "C" fn slipring_sender_init(
 /// `ticket`, unless that is NULL.
 ///
 /// # Safety
-/// `sender` is NULL, or points to a sender that nobody else uses now; so do `job` and `ticket`.
+/// `sender` is NULL, or points to a sender that nobody else uses now; `job` is NULL or points to
+/// one, and so is `ticket`, which nobody else uses now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_sender_publish(
     sender: *mut slipring_sender,
@@ -226,7 +227,7 @@ pub unsafe extern "C" fn slipring_sender_publish(
 }
 
 /// Takes bytes from the wire, and returns how many: fewer than all when an event is to be taken
-/// first; offer the rest again then. Without a sender or bytes, 0.
+/// first; offer the rest again then. 0 if a pointer is NULL or the sender is not initialized.
 ///
 /// # Safety
 /// `sender` is NULL, or points to a sender that nobody else uses now; `bytes` is NULL, or points to
@@ -249,7 +250,8 @@ pub unsafe extern "C" fn slipring_sender_receive(
     }
 }
 
-/// Writes what is to be sent now to `bytes`, and returns how much that is.
+/// Writes what is to be sent now to `bytes`, and returns how much that is: 0 if a pointer is NULL or
+/// the sender is not initialized.
 ///
 /// # Safety
 /// `sender` is NULL, or points to a sender that nobody else uses now; `bytes` is NULL, or points to
@@ -273,10 +275,12 @@ pub unsafe extern "C" fn slipring_sender_transmit(
     }
 }
 
-/// Takes the next event; returns whether there was one.
+/// Takes the next event; returns whether there was one: none if a pointer is NULL or the sender is
+/// not initialized.
 ///
 /// # Safety
-/// `sender` is NULL, or points to a sender that nobody else uses now; so does `event`.
+/// `sender` is NULL, or points to a sender that nobody else uses now; `event` is NULL, or points to
+/// one that nobody else uses now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_sender_next_event(
     sender: *mut slipring_sender,

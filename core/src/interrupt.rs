@@ -108,8 +108,9 @@ impl<const N: usize> Queue<N> {
             return Err(QueueError::Interrupted);
         }
         self.is_publishing.store(true, Ordering::Relaxed);
-        // Who interrupts this from here on sees that, whatever the compiler makes of the rest.
-        compiler_fence(Ordering::Release);
+        // Who interrupts this from here on sees that: neither the words' stores nor the count's load
+        // come before it, whatever the compiler makes of the rest.
+        compiler_fence(Ordering::SeqCst);
         let pushed = self.push(&words);
         self.is_publishing.store(false, Ordering::Release);
         pushed
@@ -146,7 +147,7 @@ impl<const N: usize> Queue<N> {
             return Ok(());
         }
         self.is_draining.store(true, Ordering::Relaxed);
-        // As in `publish`; the loads that follow must not come first either.
+        // As in `publish`.
         compiler_fence(Ordering::SeqCst);
         let mut taken = Ok(());
         while taken.is_ok() && !self.is_empty() {
@@ -206,7 +207,7 @@ impl Words {
 ///
 /// A job is checked and laid out before the critical section, which copies 60 bytes. Firmware chooses the
 /// implementation of crate `critical-section` (for a single core, `cortex-m` with
-/// `critical-section-single-core`). Draining needs none.
+/// `critical-section-single-core`). Draining needs none, and is one caller's at a time.
 ///
 /// Publishing takes a Cortex-M3 197 instructions at most, 57 of them in the critical section.
 ///

@@ -186,21 +186,21 @@ impl Driver {
     /// [`PartialRecord`] when the log's cursor is off, as an adopted row may have it.
     pub fn log_debug_records(&mut self, formats: &DebugFormats) -> Result<u32, PartialRecord> {
         self.land();
-        let (mut next, mut lost) = (0, 0);
-        loop {
+        let mut next = 0;
+        let lost = loop {
             let read = self.row().debug_log.read::<AT_ONCE>(next)?;
             if read.records.is_empty() {
-                break;
+                break read.lost;
             }
-            (next, lost) = (read.next, read.lost);
+            next = read.next;
             for record in &read.records {
                 tracing::info!(target: TARGET, "{}", formats.line(record));
             }
-        }
+        };
         if lost > 0 {
             tracing::warn!(target: TARGET, "{lost} more were lost: the debug log holds {next}");
         }
-        if next > 0 {
+        if next > 0 || lost > 0 {
             self.clear_debug_log();
         }
         Ok(next)

@@ -20,12 +20,12 @@ fn tone(job: Job) -> u32 {
     for (var i = 0u; i < samples; i++) {
         let pair = bitcast<i32>(arg(job, 1u + i / 2u));
         let sample = extractBits(pair, 16u * (i % 2u), 16u);
-        let next = sample + (coefficient * last >> 14u) - before;
+        let next = sample + ((coefficient * last) >> 14u) - before;
         before = last;
         last = next;
         energy += sample * sample;
     }
-    let power = last * last + before * before - (coefficient * last >> 14u) * before;
+    let power = last * last + before * before - ((coefficient * last) >> 14u) * before;
     observe(2u * job.slot, bitcast<u32>(power));
     observe(2u * job.slot + 1u, bitcast<u32>(energy));
     return HANDLER_OK;

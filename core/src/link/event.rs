@@ -24,8 +24,9 @@ pub enum Fate {
     Fault(u8),
     /// It did not run, and will not: it never left, or the host refused it.
     NotRun,
-    /// It may have run or not. The host was restarted, or lost its device. It is not sent again; but
-    /// in a ring that has outlived its [`Receiver`](super::Receiver), it may still run.
+    /// It may have run or not. The host was restarted, or lost its device, or what the job has left.
+    /// It is not sent again; but in a ring that has outlived its [`Receiver`](super::Receiver), it may
+    /// still run.
     Unknown,
 }
 

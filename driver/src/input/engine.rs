@@ -79,6 +79,10 @@ pub(crate) trait Engine: Send {
     fn in_flight(&self) -> usize;
 }
 
+/// The longest wait of an engine, which the system is not asked to exceed: it takes the seconds of
+/// `Duration::MAX` for a time that is over.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// How often a transfer is tried again at one byte, when the system says that it may succeed later.
 pub(crate) const MAX_TRIES: u32 = 1000;
 

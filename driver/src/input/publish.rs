@@ -8,8 +8,8 @@ use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
 use slipring_core::slot::Priority;
 
-/// What [`Ingest`](super::Ingest) and [`Links`](crate::link::Links) publish through: a [`Driver`], or one of its guards,
-/// [`Overlapped`] and [`Persistent`].
+/// What [`Ingest`](super::Ingest) and [`Links`](crate::link::Links) publish through: a [`Driver`],
+/// or one of its guards, [`Overlapped`] and [`Persistent`].
 pub trait Publish: sealed::Serve {
     /// Publishes a job.
     ///

@@ -5,7 +5,7 @@
 //!   streams  start ─▶ waiting ─▶ one thread: poll of all, then read or write ──┘
 //! ```
 
-use super::engine::{Ended, Engine, FileRef, Op, Transfer};
+use super::engine::{Ended, Engine, FileRef, LONGEST_WAIT, Op, Transfer};
 use crate::arena::Landing;
 use rustix::event::{EventfdFlags, eventfd};
 use std::collections::VecDeque;
@@ -248,7 +248,7 @@ impl Engine for Threads {
         }
         let state = self.shared.state();
         let is_empty = |state: &mut State| state.ended.is_empty();
-        let timeout = timeout.unwrap_or(Duration::from_secs(3600));
+        let timeout = timeout.unwrap_or(LONGEST_WAIT);
         drop(self.shared.has_ended.wait_timeout_while(state, timeout, is_empty));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Transfers through io_uring, over registered memory where the system allows it.
 
-use super::engine::{Ended, Engine, FileRef, Op, Transfer, unless_passing};
+use super::engine::{Ended, Engine, FileRef, LONGEST_WAIT, Op, Transfer, unless_passing};
 use crate::arena::Landing;
 use io_uring::{IoUring, opcode, squeue, types};
 use std::io;
@@ -167,7 +167,7 @@ impl Engine for Uring {
             return self.ring.submit_and_wait(1).map(drop);
         };
         if self.ring.params().is_feature_ext_arg() {
-            let timeout = types::Timespec::from(timeout);
+            let timeout = types::Timespec::from(timeout.min(LONGEST_WAIT));
             let arguments = types::SubmitArgs::new().timespec(&timeout);
             return self.ring.submitter().submit_with_args(1, &arguments).map(drop);
         }

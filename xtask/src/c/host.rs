@@ -68,7 +68,8 @@ fn serve(mut wire: UnixStream, board: &mut Child) -> Outcome {
             let _ = board.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
             println!("{}\nthe host has run {jobs} jobs", said.trim_end());
             let is_right = status.success() && jobs == JOBS;
-            return if is_right { Ok(()) } else { Err(format!("the board: {status}")) };
+            let failed = || format!("the board: {status}, after {jobs} of {JOBS} jobs");
+            return if is_right { Ok(()) } else { Err(failed()) };
         }
         if start.elapsed() > TIMEOUT {
             return Err(format!("the board does not end; {jobs} of {JOBS} jobs have come"));

@@ -81,7 +81,8 @@ impl<'a> IngestBuilder<'a> {
     ///
     /// # Errors
     /// [`IngestError::NoArena`], [`IngestError::Chunks`], [`IngestError::Depth`],
-    /// [`IngestError::Sources`], [`IngestError::Taken`], [`IngestError::Region`], and [`IngestError::Engine`] when nothing can be read at all.
+    /// [`IngestError::Sources`], [`IngestError::Taken`], [`IngestError::Region`], and
+    /// [`IngestError::Engine`] when nothing can be read at all.
     pub fn open(self) -> Result<Ingest, IngestError> {
         let arena = self.driver.device.options().arena.as_ref();
         let arena = Arc::clone(arena.ok_or(IngestError::NoArena)?);

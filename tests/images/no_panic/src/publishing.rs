@@ -49,7 +49,7 @@ fn publisher<W: WordMut>(
                 keep(item.args());
             }
             keep(publisher.outcome(ring, Ticket { slot, sequence }));
-            keep(publisher.next_fault(ring));
+            keep((publisher.has_slot(Ticket { slot, sequence }), publisher.next_fault(ring)));
             keep_result(publisher.adopt(ring));
             keep(publisher.in_flight(ring, tenant));
         }
