@@ -99,8 +99,11 @@
 /* The slot still holds a job. The value is its status word. */
 #define SLIPRING_BUSY 7
 
-/* More of a kind than a row may have: the value. */
-#define SLIPRING_GEOMETRY 8
+/*
+ More slots, observables, records or IO slots than there may be: the value. The limit of each is
+ another one.
+ */
+#define SLIPRING_TOO_MANY 8
 
 /* No host has answered. */
 #define SLIPRING_NOT_CONNECTED 9
@@ -110,6 +113,9 @@
 
 /* So many jobs since the oldest that is not finished: the value. */
 #define SLIPRING_UNFINISHED 11
+
+/* A row without IO slots. The limit is how many it may have; it has at least one. */
+#define SLIPRING_NO_IO_SLOTS 12
 
 /* Jobs that are kept until the host has them. */
 #define SLIPRING_WINDOW 8
@@ -182,17 +188,6 @@ struct slipring_job {
   uint32_t args[12];
 };
 
-/*
- A sender: storage that the calls below use. Make it a static, or initialize it with zeros, before
- slipring_sender_init.
- */
-struct slipring_sender {
-  /* Not for anybody else. */
-  uint32_t initialized;
-  /* Not for anybody else. */
-  uint64_t storage[SLIPRING_SENDER_WORDS];
-};
-
 /* The host's row: both sides have to say the same. */
 struct slipring_geometry {
   /* Slots of the ring. */
@@ -203,6 +198,17 @@ struct slipring_geometry {
   uint32_t debug_records;
   /* IO slots; 64 if the host has not said anything else. */
   uint32_t io_slots;
+};
+
+/*
+ A sender: storage that the calls below use. Make it a static, or initialize it with zeros, before
+ slipring_sender_init.
+ */
+struct slipring_sender {
+  /* Not for anybody else. */
+  uint32_t initialized;
+  /* Not for anybody else. */
+  uint64_t storage[SLIPRING_SENDER_WORDS];
 };
 
 /* A job's number on a link. */
@@ -238,6 +244,22 @@ struct slipring_event {
   uint32_t found;
 };
 
+/* What a link has counted, wrapping. */
+struct slipring_counters {
+  /* Frames that came whole. */
+  uint32_t frames;
+  /* Runs of bytes that were no frame. */
+  uint32_t damaged;
+  /* Whole frames that were not for this connection, or not for now. */
+  uint32_t strays;
+  /* Results that came more than once. */
+  uint32_t repeated;
+  /* Jobs that were sent once more. */
+  uint32_t resent;
+  /* Waits for the host that were in vain. */
+  uint32_t timeouts;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -258,10 +280,14 @@ struct slipring_error slipring_ring_publish(struct slipring_slot *ring,
                                             uint32_t slot,
                                             const struct slipring_job *job);
 
+/* The row of a host that has said nothing of debug records and IO slots. */
+struct slipring_geometry slipring_geometry_of(uint32_t slots, uint32_t observables);
+
 /*
  Makes a sender for hosts whose row has this geometry.
 
- `session` must differ from boot to boot (a counter in flash, a random number, the time).
+ `session` must differ from boot to boot (a counter in flash, a random number, the time): where it
+ does not, results of before may be taken for those of new jobs.
 
  The caller sees to it that:
  `sender` is NULL, or points to storage that nobody else uses now; `geometry` is NULL or points to
@@ -329,7 +355,17 @@ bool slipring_sender_next_event(struct slipring_sender *sender, struct slipring_
 uint32_t slipring_sender_wait_ms(struct slipring_sender *sender, uint32_t now_ms);
 
 /*
- Whether jobs can go.
+ Writes what the link has counted to `counters`; returns whether it has: not if a pointer is NULL or
+ the sender is not initialized.
+
+ The caller sees to it that:
+ `sender` is NULL, or points to a sender that nobody else uses now; `counters` is NULL, or points to
+ some that nobody else uses now.
+ */
+bool slipring_sender_counters(struct slipring_sender *sender, struct slipring_counters *counters);
+
+/*
+ Whether jobs can go, as far as is known: that a host has gone is seen when it comes back.
 
  The caller sees to it that:
  `sender` is NULL, or points to a sender that nobody else uses now.

@@ -59,7 +59,8 @@ impl Frame {
 
     /// Reads all frames of some bytes.
     pub fn all(wire: &[u8]) -> Vec<Self> {
-        wire.split_inclusive(|byte| *byte == 0).map(Self::parse).collect()
+        let runs = wire.split_inclusive(|byte| *byte == 0).filter(|run| *run != [0]);
+        runs.map(Self::parse).collect()
     }
 }
 

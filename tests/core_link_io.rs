@@ -160,7 +160,8 @@ fn a_turn_over_a_blocking_port_ends_at_the_end_of_the_stream() {
     let mut sender = Sender::<8>::new(1, geometry());
     let mut port = Port { piece: 100, has_ended: true, ..Port::default() };
     pump(&mut sender, &mut port, 0, |_, _| {}).unwrap();
-    assert_eq!(port.output.len(), 52);
+    // A hello, and the 0x00 before it.
+    assert_eq!(port.output.len(), 53);
 }
 
 #[test]

@@ -24,6 +24,30 @@ fn both_sides_call_the_connection_alike() {
 }
 
 #[test]
+fn a_transceiver_may_make_up_a_byte_whenever_it_is_turned_on() {
+    let mut link = Link::new();
+    link.receiver.set_credits(16);
+    let burst = |bytes: Vec<u8>| if bytes.is_empty() { bytes } else { [&[0xFF], &*bytes].concat() };
+    let (mut published, mut ended) = (0, Vec::new());
+    while ended.len() < 20 {
+        assert!(link.now < 1_000_000, "{ended:?}");
+        // One at a time: each is a burst of its own, and so is its result.
+        if published == ended.len() as u32 && link.publish(&[published]).is_ok() {
+            published += 1;
+        }
+        let (up, down) = (burst(link.up()), burst(link.down()));
+        link.hear_up(&up);
+        link.hear_down(&down);
+        for ticket in link.taken().0 {
+            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+        }
+        ended.extend(link.fates());
+        link.now += 1;
+    }
+    assert!(ended.into_iter().eq((0..20).map(|number| (number, Fate::Done))));
+}
+
+#[test]
 fn it_does_not_matter_who_speaks_first() {
     for (up_is_lost, down_is_lost) in [(true, false), (false, true), (true, true)] {
         let mut link = Link::new();

@@ -1,7 +1,7 @@
 //! What went wrong, with the wrong number and the limit.
 
 use core::ffi::{CStr, c_char};
-use slipring_core::layout::LayoutError;
+use slipring_core::layout::{LayoutError, MAX_IO_SLOTS};
 use slipring_core::link::SendError;
 use slipring_core::ring::PublishError;
 use slipring_core::slot::{ARGS, LEVELS};
@@ -22,14 +22,17 @@ pub const SLIPRING_NO_LEVEL: u32 = 5;
 pub const SLIPRING_NO_SLOT: u32 = 6;
 /// The slot still holds a job. The value is its status word.
 pub const SLIPRING_BUSY: u32 = 7;
-/// More of a kind than a row may have: the value.
-pub const SLIPRING_GEOMETRY: u32 = 8;
+/// More slots, observables, records or IO slots than there may be: the value. The limit of each is
+/// another one.
+pub const SLIPRING_TOO_MANY: u32 = 8;
 /// No host has answered.
 pub const SLIPRING_NOT_CONNECTED: u32 = 9;
 /// The window is full: it holds as many jobs as the limit says.
 pub const SLIPRING_FULL: u32 = 10;
 /// So many jobs since the oldest that is not finished: the value.
 pub const SLIPRING_UNFINISHED: u32 = 11;
+/// A row without IO slots. The limit is how many it may have; it has at least one.
+pub const SLIPRING_NO_IO_SLOTS: u32 = 12;
 
 /// What became of a call: a code, and the numbers that its text speaks of.
 #[derive(Clone, Copy)]
@@ -76,7 +79,7 @@ impl From<PublishError> for slipring_error {
             PublishError::Busy { status, .. } => Self::new(SLIPRING_BUSY, status, 0),
             PublishError::Layout(error) => error.into(),
             // Of windows, which no call here publishes.
-            _ => Self::new(SLIPRING_GEOMETRY, 0, 0),
+            _ => Self::new(SLIPRING_TOO_MANY, 0, 0),
         }
     }
 }
@@ -85,9 +88,11 @@ impl From<LayoutError> for slipring_error {
     fn from(error: LayoutError) -> Self {
         match error {
             LayoutError::TooMany { count, max, .. } => {
-                Self::new(SLIPRING_GEOMETRY, u32::try_from(count).unwrap_or(u32::MAX), max)
+                Self::new(SLIPRING_TOO_MANY, u32::try_from(count).unwrap_or(u32::MAX), max)
             }
-            _ => Self::new(SLIPRING_GEOMETRY, 0, 0),
+            LayoutError::NoIoSlots => Self::new(SLIPRING_NO_IO_SLOTS, 0, MAX_IO_SLOTS),
+            // Of buffers that are given by their words, which no call here takes.
+            _ => Self::new(SLIPRING_TOO_MANY, 0, 0),
         }
     }
 }
@@ -117,10 +122,11 @@ pub extern "C" fn slipring_error_text(code: u32) -> *const c_char {
         SLIPRING_NO_LEVEL => c"no such priority",
         SLIPRING_NO_SLOT => c"no such slot",
         SLIPRING_BUSY => c"the slot still holds a job",
-        SLIPRING_GEOMETRY => c"more than a row may have",
+        SLIPRING_TOO_MANY => c"more than there may be",
         SLIPRING_NOT_CONNECTED => c"no host has answered",
         SLIPRING_FULL => c"the window is full",
         SLIPRING_UNFINISHED => c"too many jobs since the oldest unfinished one",
+        SLIPRING_NO_IO_SLOTS => c"no IO slots",
         _ => c"an unknown error",
     };
     text.as_ptr()

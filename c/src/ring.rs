@@ -1,8 +1,9 @@
 //! Publishing in a ring in memory that host or GPU share.
 
-use crate::error::slipring_error;
+use crate::error::{SLIPRING_TOO_MANY, slipring_error};
 use crate::job::{slipring_job, slipring_slot};
 use core::sync::atomic::AtomicU32;
+use slipring_core::layout::MAX_SLOTS;
 use slipring_core::ring::Ring;
 use slipring_core::slot::WORDS;
 
@@ -26,7 +27,12 @@ pub unsafe extern "C" fn slipring_ring_publish(
     let Some(job) = (unsafe { job.as_ref() }) else {
         return slipring_error::null(4);
     };
-    let words = (slots as usize).saturating_mul(WORDS).min(isize::MAX as usize / 4);
+    // No memory is larger.
+    let most = MAX_SLOTS.min((isize::MAX as usize / (4 * WORDS)) as u32);
+    if slots > most {
+        return slipring_error::new(SLIPRING_TOO_MANY, slots, most);
+    }
+    let words = slots as usize * WORDS;
     // SAFETY: so many words, aligned as slots are, which live for the call and which others may
     // touch, as they may atomics.
     let words = unsafe { core::slice::from_raw_parts(ring.cast::<AtomicU32>(), words) };

@@ -3,8 +3,8 @@
 use crate::error::slipring_error;
 use crate::job::slipring_job;
 use core::mem::MaybeUninit;
-use slipring_core::layout::Geometry;
-use slipring_core::link::{Event, Fate, LinkTicket, Notice, Sender};
+use slipring_core::layout::{DEFAULT_DEBUG_RECORDS, Geometry, MAX_IO_SLOTS};
+use slipring_core::link::{Counters, Event, Fate, LinkTicket, Notice, Sender};
 
 /// Jobs that are kept until the host has them.
 pub const SLIPRING_WINDOW: usize = 8;
@@ -62,6 +62,13 @@ pub struct slipring_geometry {
     pub debug_records: u32,
     /// IO slots; 64 if the host has not said anything else.
     pub io_slots: u32,
+}
+
+/// The row of a host that has said nothing of debug records and IO slots.
+#[unsafe(no_mangle)]
+pub extern "C" fn slipring_geometry_of(slots: u32, observables: u32) -> slipring_geometry {
+    let (debug_records, io_slots) = (DEFAULT_DEBUG_RECORDS, MAX_IO_SLOTS);
+    slipring_geometry { slots, observables, debug_records, io_slots }
 }
 
 /// A job's number on a link.
@@ -169,7 +176,8 @@ impl From<Event> for slipring_event {
 
 /// Makes a sender for hosts whose row has this geometry.
 ///
-/// `session` must differ from boot to boot (a counter in flash, a random number, the time).
+/// `session` must differ from boot to boot (a counter in flash, a random number, the time): where it
+/// does not, results of before may be taken for those of new jobs.
 ///
 /// # Safety
 /// `sender` is NULL, or points to storage that nobody else uses now; `geometry` is NULL or points to
@@ -311,7 +319,45 @@ pub unsafe extern "C" fn slipring_sender_wait_ms(sender: *mut slipring_sender, n
     unsafe { slipring_sender::of(sender) }.map_or(0, |sender| sender.wait_ms(now_ms))
 }
 
-/// Whether jobs can go.
+/// What a link has counted, wrapping.
+#[repr(C)]
+pub struct slipring_counters {
+    /// Frames that came whole.
+    pub frames: u32,
+    /// Runs of bytes that were no frame.
+    pub damaged: u32,
+    /// Whole frames that were not for this connection, or not for now.
+    pub strays: u32,
+    /// Results that came more than once.
+    pub repeated: u32,
+    /// Jobs that were sent once more.
+    pub resent: u32,
+    /// Waits for the host that were in vain.
+    pub timeouts: u32,
+}
+
+/// Writes what the link has counted to `counters`; returns whether it has: not if a pointer is NULL or
+/// the sender is not initialized.
+///
+/// # Safety
+/// `sender` is NULL, or points to a sender that nobody else uses now; `counters` is NULL, or points to
+/// some that nobody else uses now.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_sender_counters(
+    sender: *mut slipring_sender,
+    counters: *mut slipring_counters,
+) -> bool {
+    // SAFETY: the caller says so.
+    let (Ok(sender), Some(place)) = (unsafe { (slipring_sender::of(sender), counters.as_mut()) })
+    else {
+        return false;
+    };
+    let Counters { frames, damaged, strays, repeated, resent, timeouts } = sender.counters();
+    *place = slipring_counters { frames, damaged, strays, repeated, resent, timeouts };
+    true
+}
+
+/// Whether jobs can go, as far as is known: that a host has gone is seen when it comes back.
 ///
 /// # Safety
 /// `sender` is NULL, or points to a sender that nobody else uses now.

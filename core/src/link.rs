@@ -27,7 +27,8 @@
 //!
 //! Words are little-endian. A publish is 72 bytes on the wire. A frame counts if its run of bytes
 //! up to 0x00 decodes, has a length of its kind, and passes the CRC; anything else is damage, which
-//! is counted, and the next 0x00 is the start of a new frame. The sequence is the low byte of a
+//! is counted, and the next 0x00 is the start of a new frame. HELLO and RESET, which come after
+//! silence, have a 0x00 before them too. The sequence is the low byte of a
 //! number that counts up for 2^32 jobs; a job's number is its ticket.
 //!
 //! # Sessions

@@ -23,7 +23,7 @@ pub struct DebugFormats(&'static [(u32, &'static str)]);
 /// | `{:i32}` | whose bits are an `i32` |
 /// | `{:f32}` | whose bits are an `f32`: `bitcast<u32>(x)` in WGSL |
 ///
-/// There are two arguments; those that a text leaves out are not shown.
+/// There are two arguments; those that a text leaves out are not shown. There are no other braces.
 ///
 /// ```
 /// # use slipring_core::{layout::Geometry, opcode, ring::Job};
@@ -165,7 +165,8 @@ impl fmt::Display for DebugLine<'_> {
                 Placeholder::Number => write!(f, "{arg}")?,
                 Placeholder::Hexadecimal => write!(f, "{arg:#x}")?,
                 Placeholder::Signed => write!(f, "{}", arg as i32)?,
-                Placeholder::Float => write!(f, "{}", f32::from_bits(arg))?,
+                // Short, however large or small.
+                Placeholder::Float => write!(f, "{:?}", f32::from_bits(arg))?,
             }
             text = &rest[rest.len() - after.len()..];
         }

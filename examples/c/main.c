@@ -87,9 +87,15 @@ static void check_refusals(void)
     error = slipring_sender_publish(&sender, &job, NULL);
     wrong += error.code != SLIPRING_NOT_INITIALIZED;
     wrong += slipring_sender_receive(NULL, NULL, 1, 0) != 0;
-    struct slipring_geometry none = {.slots = 4, .io_slots = SLIPRING_MAX_IO_SLOTS + 1};
-    error = slipring_sender_init(&sender, 1, &none);
-    wrong += error.code != SLIPRING_GEOMETRY || error.limit != SLIPRING_MAX_IO_SLOTS;
+    job.args_len = 0;
+    error = slipring_ring_publish(ring, SLIPRING_MAX_SLOTS + 1, 0, &job);
+    wrong += error.code != SLIPRING_TOO_MANY || error.value != SLIPRING_MAX_SLOTS + 1;
+    struct slipring_geometry row = {.slots = 4, .io_slots = SLIPRING_MAX_IO_SLOTS + 1};
+    error = slipring_sender_init(&sender, 1, &row);
+    wrong += error.code != SLIPRING_TOO_MANY || error.limit != SLIPRING_MAX_IO_SLOTS;
+    row.io_slots = 0;
+    error = slipring_sender_init(&sender, 1, &row);
+    wrong += error.code != SLIPRING_NO_IO_SLOTS || error.limit != SLIPRING_MAX_IO_SLOTS;
     wrong += slipring_error_text(SLIPRING_FULL)[0] != 't';
 }
 
@@ -97,8 +103,7 @@ int main(void)
 {
     board_start();
     check_refusals();
-    struct slipring_geometry geometry = {64, 64, SLIPRING_DEFAULT_DEBUG_RECORDS,
-                                         SLIPRING_MAX_IO_SLOTS};
+    struct slipring_geometry geometry = slipring_geometry_of(64, 64);
     /* A sender that is not initialized takes no bytes: the loop below would offer them for ever. */
     if (slipring_sender_init(&sender, boot_id(), &geometry).code != SLIPRING_OK) {
         print("there is no such row\n");
@@ -118,6 +123,8 @@ int main(void)
         }
         uart_write(bytes, slipring_sender_transmit(&sender, bytes, sizeof bytes, now_ms()));
     }
+    struct slipring_counters counters;
+    wrong += !slipring_sender_counters(&sender, &counters) || counters.damaged != 0;
     print("published ");
     print_number(published);
     print(", done ");

@@ -166,8 +166,8 @@ impl Deframer {
 /// The frame that is being sent.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// A byte free, so that words of the body are words here; what COBS adds, kind, sequence,
-    /// body, CRC, 0x00.
+    /// A 0x00, which some frames begin with; what COBS adds, kind, sequence, so that words of the body
+    /// are words here, body, CRC, 0x00.
     buffer: [u32; 1 + BODY + 2],
     sent: u8,
     end: u8,
@@ -218,6 +218,8 @@ impl Outbox {
             }
         }
         bytes[1] = distance;
-        (self.sent, self.end) = (1, end as u8 + 1);
+        // A frame that begins anew ends first what the wire may have made up in the silence before.
+        let after_silence = matches!(kind, kind::HELLO | kind::RESET);
+        (self.sent, self.end) = (u8::from(!after_silence), end as u8 + 1);
     }
 }

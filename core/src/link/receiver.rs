@@ -80,7 +80,8 @@ impl<const WINDOW: usize> Receiver<WINDOW> {
         Self { input: Deframer::new(), side }
     }
 
-    /// Whether a microcontroller is there.
+    /// Whether a microcontroller is there, as far as is known: one that has lost its power is missed
+    /// when it comes back, or another one.
     pub fn is_connected(&self) -> bool {
         self.side.endpoint.session.is_connected()
     }

@@ -80,7 +80,8 @@ impl<const WINDOW: usize> Sender<WINDOW> {
     /// A sender for hosts whose row has this geometry.
     ///
     /// `session` must differ from boot to boot (a counter in flash, a random number, the time):
-    /// what the wire still holds of an earlier boot is told by it.
+    /// what the wire still holds of an earlier boot is told by it. If it is the same once more, results
+    /// of before may be taken for those of new jobs, or jobs be taken for known ones.
     pub fn new(session: u32, geometry: Geometry) -> Self {
         Self {
             input: Deframer::new(),
@@ -92,7 +93,8 @@ impl<const WINDOW: usize> Sender<WINDOW> {
         }
     }
 
-    /// Whether jobs can go.
+    /// Whether jobs can go, as far as is known: that a host has gone is seen when it comes back. While
+    /// jobs are out, a host that is there is heard ([`Counters::frames`]).
     pub fn is_connected(&self) -> bool {
         self.side.endpoint.session.is_connected()
     }
