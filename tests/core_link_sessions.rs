@@ -26,11 +26,10 @@ fn both_sides_call_the_connection_alike() {
 #[test]
 fn a_transceiver_may_make_up_a_byte_whenever_it_is_turned_on() {
     let mut link = Link::new();
-    link.receiver.set_credits(16);
     let burst = |bytes: Vec<u8>| if bytes.is_empty() { bytes } else { [&[0xFF], &*bytes].concat() };
     let (mut published, mut ended) = (0, Vec::new());
     while ended.len() < 20 {
-        assert!(link.now < 1_000_000, "{ended:?}");
+        assert!(link.now < 100_000, "{ended:?}");
         // One at a time: each is a burst of its own, and so is its result.
         if published == ended.len() as u32 && link.publish(&[published]).is_ok() {
             published += 1;
@@ -38,6 +37,7 @@ fn a_transceiver_may_make_up_a_byte_whenever_it_is_turned_on() {
         let (up, down) = (burst(link.up()), burst(link.down()));
         link.hear_up(&up);
         link.hear_down(&down);
+        link.receiver.set_credits(16);
         for ticket in link.taken().0 {
             link.receiver.result(ticket, Fate::Done, &[]).unwrap();
         }
