@@ -75,6 +75,9 @@ fn what_is_no_regular_file_is_refused_by_its_name() {
     let error = added(Source::file("/proc/self/status"));
     let why = "/proc/self/status is a file that gives no length, and has bytes";
     assert_eq!(error.to_string(), format!("{why}; a regular file is needed, or Source::stream"));
+    // A read of this one would wait for the kernel's next message.
+    let error = added(Source::file("/proc/kmsg")).to_string();
+    assert!(error.starts_with("/proc/kmsg"), "{error}");
     let error = added(Source::file("/no/such/file"));
     assert_eq!(error.to_string(), "/no/such/file: No such file or directory (os error 2)");
 }
