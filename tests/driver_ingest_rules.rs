@@ -154,6 +154,17 @@ fn a_pump_and_an_ingest_do_not_share_what_they_write_to() {
         assert_eq!(error, if is_free { Ok(()) } else { Err(why.to_owned()) });
     }
     driver.detach_io();
+    // Nor does a pump get what a job that is left has still to see.
+    let file = TempFile::new("left", &[7; 4096]);
+    let mut ingest = Ingest::builder(&driver).chunks(2..3).open().unwrap();
+    ingest.add(Source::file(&file.0), sum_job()).unwrap();
+    while ingest.wait(&mut driver).unwrap() == 0 {}
+    drop(ingest);
+    let error = driver.attach_io(pump(0..3 * chunk, Access::WRITE)).unwrap_err();
+    assert!(error.to_string().contains("reads into 8192..12288"), "{error}");
+    driver.dispatch(&Readback::none()).unwrap();
+    driver.attach_io(pump(0..3 * chunk, Access::WRITE)).unwrap();
+    driver.detach_io();
     Ingest::builder(&driver).open().unwrap();
 }
 
