@@ -2,7 +2,7 @@
 
 mod core_link_fixture;
 
-use core_link_fixture::{ACK, Frame, HELLO, Link, PUBLISH, RESULT};
+use core_link_fixture::{ACK, Frame, HELLO, Link, PUBLISH, RESULT, geometry};
 use slipring_core::link::{
     Event, Fate, MAX_UNFINISHED, Receiver, ResultError, ResultWords, SendError, Sender,
 };
@@ -155,6 +155,37 @@ fn a_slot_beyond_the_hosts_storage_is_not_taken() {
 }
 
 #[test]
+fn room_is_told_when_it_is_half_a_window_or_the_last_was_used_up() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..4);
+    link.settle();
+    assert_eq!(link.slots().len(), 4);
+    link.receiver.set_credits(7);
+    assert_eq!(link.down(), []);
+    link.receiver.set_credits(8);
+    assert_eq!(Frame::all(&link.down())[0].words[1], 8);
+}
+
+#[test]
+fn a_host_may_take_back_room_and_what_came_is_acknowledged_all_the_same() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..4);
+    let up = link.up();
+    link.hear_up(&up);
+    link.receiver.set_credits(0);
+    let down = link.down();
+    // No credits, and nothing beyond the next.
+    assert_eq!((Frame::all(&down)[0].sequence, Frame::all(&down)[0].words[1]), (4, 0));
+    link.hear_down(&down);
+    link.publish_all(4..8);
+    assert_eq!(link.up(), []);
+    assert_eq!(link.taken().1, [0, 1, 2, 3]);
+    link.receiver.set_credits(8);
+    link.settle();
+    assert_eq!(link.taken().1, [4, 5, 6, 7]);
+}
+
+#[test]
 fn credits_that_got_lost_are_asked_for() {
     let mut link = Link::connected(0);
     link.publish(&[7]).unwrap();
@@ -251,6 +282,9 @@ fn wait_ms_says_when_there_is_something_to_send() {
     let up = link.up();
     link.hear_up(&up);
     assert_eq!(link.receiver.wait_ms(link.now), 0);
+    // The rest of a frame that a small buffer had no room for.
+    link.receiver.transmit(link.now, &mut [0; 5]);
+    assert_eq!(link.receiver.wait_ms(link.now), 0);
 }
 
 #[test]
@@ -285,6 +319,33 @@ fn frames_that_come_twice_are_taken_once() {
     link.hear_down(&down);
     link.hear_down(&down);
     assert_eq!(link.fates().len(), 3);
+}
+
+#[test]
+fn one_that_comes_again_is_counted_and_acknowledged_beyond_a_gap_too() {
+    let mut link = Link::connected(16);
+    link.publish_all(0..2);
+    let up = link.up();
+    for repeated in 0..3 {
+        link.hear_up(&up[72..]);
+        assert_eq!(link.receiver.counters().repeated, repeated);
+        let [ack] = &Frame::all(&link.down())[..] else { panic!("no acknowledgment") };
+        assert_eq!((ack.kind, ack.words[1]), (ACK, 8 | 1 << 8));
+    }
+}
+
+#[test]
+fn one_that_comes_again_is_acknowledged_although_nobody_has_asked() {
+    let mut link = Link::connected(16);
+    link.publish(&[7]).unwrap();
+    let up = link.up();
+    link.hear_up(&up);
+    let _lost = link.down();
+    // The hello that asks is lost, too.
+    link.hear_up(&up);
+    let down = link.down();
+    link.hear_down(&down);
+    assert_eq!(link.sender.wait_ms(link.now), 1_000, "nothing is left to be acknowledged");
 }
 
 #[test]
@@ -381,6 +442,61 @@ fn what_is_missing_is_told_before_anything_else() {
     link.hear_up(&up[72..]);
     let kinds: Vec<u8> = Frame::all(&link.down()).iter().map(|frame| frame.kind).collect();
     assert_eq!(kinds, [ACK, RESULT, RESULT, RESULT, RESULT]);
+}
+
+#[test]
+fn many_results_to_send_do_not_hold_up_acknowledgments() {
+    for (jobs, kinds) in [(1, [RESULT, RESULT, ACK]), (2, [ACK, RESULT, RESULT])] {
+        let mut link = Link::connected(16);
+        let tickets = link.publish_all(0..2);
+        link.settle();
+        link.slots();
+        for ticket in tickets {
+            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+        }
+        link.publish_all(0..jobs);
+        let up = link.up();
+        link.hear_up(&up);
+        let said: Vec<u8> = Frame::all(&link.down()).iter().map(|frame| frame.kind).collect();
+        assert_eq!(said, kinds, "{jobs} jobs came");
+    }
+}
+
+#[test]
+fn the_largest_windows_tell_what_came_beyond_a_gap() {
+    let mut sender = Sender::<64>::new(1, geometry());
+    let mut receiver = Receiver::<64>::new(2, geometry());
+    receiver.set_credits(64);
+    let mut wire = [0; 8192];
+    for _ in 0..4 {
+        let len = sender.transmit(0, &mut wire);
+        while receiver.receive(&wire[..len], 0) < len {
+            receiver.next_event();
+        }
+        while receiver.next_event().is_some() {}
+        let len = receiver.transmit(0, &mut wire);
+        while sender.receive(&wire[..len], 0) < len {
+            sender.next_event();
+        }
+        while sender.next_event().is_some() {}
+    }
+    let jobs: Vec<_> = (0..64).map(|_| sender.publish(&Job::new(0x100, &[])).unwrap()).collect();
+    assert_eq!(sender.transmit(0, &mut wire), 64 * 72);
+    let first = wire[..72].to_vec();
+    let _ = receiver.receive(&wire[72..64 * 72], 0);
+    // One more than any window reaches.
+    let mut beyond = [0; 16];
+    beyond[0] = jobs[0].session ^ 64;
+    let _ = receiver.receive(&Frame::new(PUBLISH, 64, &beyond).bytes(), 0);
+    assert_eq!(receiver.counters().strays, 1);
+    let len = receiver.transmit(0, &mut wire);
+    let [ack] = &Frame::all(&wire[..len])[..] else { panic!("more than an acknowledgment") };
+    assert_eq!(ack.words[1..], [64 | 0xFF_FFFF << 8, u32::MAX]);
+    let _ = sender.receive(&wire[..len], 0);
+    // It is known that just the first is missing.
+    assert_eq!((sender.transmit(0, &mut wire), &wire[..72]), (72, &first[..]));
+    let _ = receiver.receive(&first, 0);
+    assert!(std::iter::from_fn(|| receiver.next_slot()).map(|(ticket, _)| ticket).eq(jobs));
 }
 
 #[test]

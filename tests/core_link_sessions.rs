@@ -137,7 +137,8 @@ fn other_revisions_are_refused_with_both_values() {
         let refusal = refused(reason, 1, theirs);
         assert_eq!(link.events, [Event::Link(Notice::Refused(refusal))]);
         let reset = Frame::new(RESET, 0, &[9, reason as u32, 1, theirs]);
-        assert_eq!(Frame::all(&link.up()), [reset]);
+        let up = link.up();
+        assert_eq!((up[0], Frame::all(&up)), (0, vec![reset]));
     }
 }
 
@@ -335,6 +336,22 @@ fn when_the_microcontroller_starts_anew_nothing_of_before_is_run_or_delivered() 
     assert_eq!((ticket.number, ticket.session != session), (0, true));
     link.settle();
     assert_eq!(link.taken().1, [70]);
+}
+
+#[test]
+fn a_result_that_was_never_sent_is_orphaned_too_before_more_is_heard() {
+    let mut link = Link::connected(8);
+    let ticket = link.publish(&[]).unwrap();
+    link.settle();
+    link.slots();
+    link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    link.restart_sender(5);
+    let up = link.up();
+    assert_eq!(link.receiver.receive(&up, link.now), up.len());
+    assert_eq!(link.receiver.next_event(), Some(HostEvent::Link(Notice::Disconnected)));
+    assert_eq!(link.receiver.receive(&up, link.now), 0);
+    assert_eq!(link.receiver.next_event(), Some(HostEvent::Orphaned { ticket }));
+    assert_eq!(link.receiver.next_event(), None);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The link over a wire that flips, drops, inserts and doubles bytes, loses frames, stalls and
-//! makes noise, between sides that start anew at any time: no job is lost, none runs twice, none is
+//! The link over a wire that flips, drops, inserts and doubles bytes, loses and replays frames, stalls
+//! and makes noise, between sides that start anew at any time: no job is lost, none runs twice, none is
 //! changed, every fate that is told is true, and it never comes to a standstill.
 //!
 //! `SLIPRING_LINK_SLOTS` says how many jobs the longest run has (the others have their share of
@@ -70,6 +70,7 @@ fn each_kind_of_fault_alone_does_no_harm() {
         Faults { lose: 0.1, ..none },
         Faults { noise: 0.1, ..none },
         Faults { stall: 0.1, ..none },
+        Faults { replay: 0.1, ..none },
     ] {
         run::<8, 64>(Options { faults, ..Options::calm(seed(), jobs() / 50) });
     }
