@@ -263,6 +263,95 @@ fn what_nobody_acknowledges_goes_again_after_ever_longer_waits_up_to_a_second() 
 }
 
 #[test]
+fn what_may_still_be_on_its_way_does_not_go_again() {
+    let mut link = Link::connected(16);
+    link.publish_all(0..4);
+    let wire = link.up();
+    link.hear_up(&wire[..72]);
+    let down = link.down();
+    link.hear_down(&down);
+    assert_eq!(link.up(), []);
+    link.hear_up(&wire[72..]);
+    assert_eq!(link.taken().1, [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_is_lost_is_known_without_a_timer_however_much_was_sent_before() {
+    let mut link = Link::connected(16);
+    // Nine transmissions each. Their order is kept in 16 bits.
+    for round in 0..8_000 {
+        link.publish_all(0..8);
+        let up = link.up();
+        link.hear_up(&up[..72]);
+        link.hear_up(&up[2 * 72..]);
+        link.settle();
+        let (tickets, numbers) = link.taken();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7], "round {round}");
+        for ticket in tickets {
+            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+        }
+        link.receiver.set_credits(16);
+        link.settle();
+        assert_eq!(link.fates().len(), 8);
+    }
+    assert_eq!(link.sender.counters().resent, 8_000);
+    assert_eq!(link.sender.counters().timeouts, 0);
+}
+
+#[test]
+fn the_wait_follows_the_round_trip_while_more_is_on_its_way() {
+    let mut link = Link::connected(16);
+    link.publish(&[0]).unwrap();
+    let first = link.up();
+    assert_eq!(link.sender.wait_ms(link.now), 200);
+    link.now += 50;
+    link.publish(&[1]).unwrap();
+    link.up();
+    link.hear_up(&first);
+    let down = link.down();
+    link.hear_down(&down);
+    // Once, and the deviation, half of it at first, four times.
+    assert_eq!(link.sender.wait_ms(link.now), 150);
+}
+
+#[test]
+fn an_acknowledgment_of_what_went_twice_tells_no_round_trip() {
+    let mut link = Link::connected(16);
+    let waits = [0, 500, 0].map(|lost_for| {
+        link.publish(&[]).unwrap();
+        if lost_for > 0 {
+            let _lost = link.up();
+            link.now += lost_for;
+        }
+        link.settle();
+        link.publish(&[]).unwrap();
+        let up = link.up();
+        let wait = link.sender.wait_ms(link.now);
+        link.hear_up(&up);
+        link.settle();
+        wait
+    });
+    assert_eq!(waits, [10; 3]);
+}
+
+#[test]
+fn the_same_acknowledgment_over_and_over_does_not_put_off_the_timer() {
+    let mut link = Link::connected(16);
+    link.publish_all(0..2);
+    let up = link.up();
+    link.hear_up(&up[72..]);
+    let down = link.down();
+    link.hear_down(&down);
+    let _lost = link.up();
+    for _ in 0..100 {
+        link.now += 5;
+        link.hear_down(&down);
+        link.up();
+    }
+    assert!(link.sender.counters().timeouts > 0);
+}
+
+#[test]
 fn wait_ms_says_when_there_is_something_to_send() {
     let mut link = Link::connected(16);
     assert_eq!(link.sender.wait_ms(link.now), 1_000);
@@ -402,6 +491,25 @@ fn a_result_of_a_job_that_has_none_to_come_is_nothing() {
         link.hear_down(&Frame::new(RESULT, sequence, &[token, number, 3]).bytes());
     }
     assert_eq!(link.events, []);
+}
+
+#[test]
+fn what_the_other_side_would_hear_is_nothing_to_this_one() {
+    let mut link = Link::connected(16);
+    let session = link.publish(&[]).unwrap().session;
+    link.hear_up(&Frame::new(RESULT, 0, &[session, 0, 3]).bytes());
+    link.settle();
+    assert_eq!((link.receiver.counters().strays, link.slots().len()), (1, 1));
+    let acknowledges = Frame::all(&{
+        link.publish(&[]).unwrap();
+        let up = link.up();
+        link.hear_up(&up);
+        link.down()
+    });
+    let mut words = [0; 16];
+    words[0] = acknowledges[0].words[0] ^ 2;
+    link.hear_down(&Frame::new(PUBLISH, 0, &words).bytes());
+    assert_eq!((link.sender.counters().strays, link.events), (1, vec![]));
 }
 
 #[test]

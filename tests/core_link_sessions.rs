@@ -2,7 +2,9 @@
 
 mod core_link_fixture;
 
-use core_link_fixture::{ACK, Frame, HELLO, Link, PUBLISH, RESET, RESULT, connected_events, hello};
+use core_link_fixture::{
+    ACK, Frame, HELLO, Link, PUBLISH, RESET, RESULT, connected_events, geometry, hello,
+};
 use slipring_core::layout::Geometry;
 use slipring_core::link::{
     Event, Fate, HostEvent, Notice, Reason, Receiver, Refusal, ResultError, SendError,
@@ -232,6 +234,26 @@ fn when_the_host_starts_anew_every_job_in_flight_is_told_of_and_none_goes_again(
 }
 
 #[test]
+fn credits_and_waits_of_before_do_not_count_for_another_host() {
+    let mut link = Link::connected(16);
+    link.publish(&[0]).unwrap();
+    for _ in 0..10 {
+        let _lost = link.up();
+        link.now += 1_000;
+    }
+    link.receiver = Receiver::new(3, geometry());
+    link.settle();
+    link.publish(&[1]).unwrap();
+    assert_eq!((link.up(), link.sender.wait_ms(link.now)), (vec![], 200));
+    link.receiver.set_credits(16);
+    link.settle();
+    // The round trip to it is learnt, too.
+    link.publish(&[2]).unwrap();
+    let _lost = link.up();
+    assert_eq!(link.sender.wait_ms(link.now), 10);
+}
+
+#[test]
 fn a_side_that_was_led_to_begin_anew_makes_the_other_do_so_too() {
     let mut link = Link::connected(8);
     let tickets = link.publish_all(0..3);
@@ -324,6 +346,7 @@ fn when_the_microcontroller_starts_anew_nothing_of_before_is_run_or_delivered() 
     let orphaned = [1, 2].map(|index| HostEvent::Orphaned { ticket: tickets[index] });
     assert_eq!(link.host_events[0], HostEvent::Link(Notice::Disconnected));
     assert_eq!(link.host_events[1..], orphaned);
+    assert_eq!(link.slots(), []);
     link.settle();
     assert!(matches!(link.host_events[3..], [HostEvent::Link(Notice::Connected { .. })]));
     assert_eq!(link.slots(), []);
@@ -341,17 +364,43 @@ fn when_the_microcontroller_starts_anew_nothing_of_before_is_run_or_delivered() 
 #[test]
 fn a_result_that_was_never_sent_is_orphaned_too_before_more_is_heard() {
     let mut link = Link::connected(8);
-    let ticket = link.publish(&[]).unwrap();
+    let tickets = link.publish_all(0..2);
     link.settle();
     link.slots();
-    link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    link.receiver.result(tickets[0], Fate::Done, &[]).unwrap();
     link.restart_sender(5);
     let up = link.up();
     assert_eq!(link.receiver.receive(&up, link.now), up.len());
     assert_eq!(link.receiver.next_event(), Some(HostEvent::Link(Notice::Disconnected)));
     assert_eq!(link.receiver.receive(&up, link.now), 0);
+    let late = link.receiver.result(tickets[1], Fate::Done, &[]);
+    assert!(matches!(late, Err(ResultError::Orphaned { .. })), "{late:?}");
+    let ticket = tickets[0];
     assert_eq!(link.receiver.next_event(), Some(HostEvent::Orphaned { ticket }));
     assert_eq!(link.receiver.next_event(), None);
+}
+
+#[test]
+fn a_result_that_arrived_is_not_orphaned_although_one_before_it_did_not() {
+    let mut link = Link::connected(8);
+    for number in 0..2 {
+        link.publish(&[number]).unwrap();
+    }
+    link.settle();
+    let (tickets, _) = link.taken();
+    for ticket in &tickets {
+        link.receiver.result(*ticket, Fate::Done, &[]).unwrap();
+    }
+    let down = Frame::all(&link.down());
+    link.hear_down(&down[1].bytes());
+    let acknowledges = link.up();
+    link.hear_up(&acknowledges);
+    link.restart_sender(5);
+    link.settle();
+    assert_eq!(link.fates(), [(1, Fate::Done)]);
+    let orphaned = |event: &&HostEvent| matches!(event, HostEvent::Orphaned { .. });
+    let told: Vec<_> = link.host_events.iter().filter(orphaned).collect();
+    assert_eq!(told, [&HostEvent::Orphaned { ticket: tickets[0] }]);
 }
 
 #[test]

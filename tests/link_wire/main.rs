@@ -116,6 +116,7 @@ fn a_lost_frame_in_a_hundred_costs_less_than_a_tenth_of_the_goodput() {
         tally.published as f64 * 1000.0 / tally.ms as f64
     };
     let lossless = per_second(0.0);
+    assert!(lossless >= 0.95 * world::WIRE_SLOTS_PER_SECOND, "{lossless:.0} slots/s");
     for (lose, least) in [(0.001, 0.98), (0.01, 0.9), (0.1, 0.6)] {
         let share = per_second(lose) / lossless;
         println!("{lose} of the frames lost: {share:.3} of {lossless:.0} slots/s");
