@@ -69,6 +69,18 @@ fn a_job_that_is_wrong_is_refused_before_anything_else() {
 }
 
 #[test]
+fn a_job_with_few_arguments_gets_none_of_one_before() {
+    let mut link = Link::connected(1_000);
+    for job in 0..32 {
+        let args = [job; 12];
+        link.publish(&args[..12 * (job as usize / 8 % 2)]).unwrap();
+        link.settle();
+        let [(_, slot)] = link.slots()[..] else { panic!("other than one slot") };
+        assert_eq!(slot.args, [if job / 8 % 2 == 0 { 0 } else { job }; 12]);
+    }
+}
+
+#[test]
 fn a_full_window_is_said_and_changes_nothing() {
     let mut link = Link::connected(16);
     let tickets = link.publish_all(0..8);

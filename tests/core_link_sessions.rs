@@ -78,6 +78,20 @@ fn sides_with_the_same_id_are_told_apart() {
 }
 
 #[test]
+fn a_session_of_0_works_and_is_not_what_a_hello_to_nobody_names() {
+    let mut link = Link::new();
+    link.restart_sender(0);
+    link.restart_receiver(0);
+    let up = link.up();
+    link.hear_up(&up);
+    assert!(!link.receiver.is_connected());
+    link.settle();
+    link.publish(&[7]).unwrap();
+    link.settle();
+    assert_eq!(link.taken().1, [7]);
+}
+
+#[test]
 fn a_side_alone_greets_ever_more_rarely_and_at_least_once_a_second() {
     let mut link = Link::new();
     let mut times = Vec::new();
@@ -262,7 +276,11 @@ fn a_side_that_was_led_to_begin_anew_makes_the_other_do_so_too() {
     assert_eq!(link.taken().0, tickets[..1]);
     // A hello of nobody, and the rest of the jobs comes late.
     link.hear_down(&hello(2, 99, 0).bytes());
+    let greeting = link.up();
+    // It knows nobody now.
+    assert_eq!(Frame::all(&greeting)[0].words[8], 0);
     link.hear_up(&up[72..]);
+    link.hear_up(&greeting);
     assert_eq!(link.fates(), [0, 1, 2].map(|number| (number, Fate::Unknown)));
     link.settle();
     assert!(link.host_events.contains(&HostEvent::Link(Notice::Disconnected)));
