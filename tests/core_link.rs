@@ -739,6 +739,18 @@ fn a_clock_that_jumps_or_wraps_costs_no_more_than_a_retransmission() {
 }
 
 #[test]
+fn a_clock_that_goes_back_makes_a_wait_begin_anew() {
+    let mut link = Link::connected(16);
+    link.publish(&[0]).unwrap();
+    link.up();
+    link.now -= 3;
+    assert_eq!(link.sender.wait_ms(link.now), 200);
+    assert_eq!(link.up(), []);
+    link.now += 199;
+    assert_eq!((link.sender.wait_ms(link.now), link.up()), (1, vec![]));
+}
+
+#[test]
 fn a_long_run_wraps_the_sequence_numbers_and_keeps_every_order() {
     let mut link = Link::connected(16);
     for number in 0..2_000 {

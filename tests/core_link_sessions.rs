@@ -9,6 +9,7 @@ use slipring_core::layout::Geometry;
 use slipring_core::link::{
     Event, Fate, HostEvent, Notice, Reason, Receiver, Refusal, ResultError, SendError,
 };
+use std::collections::HashSet;
 
 const REFUSED_BY: fn(Refusal) -> Event = |refusal| Event::Link(Notice::RefusedByPeer(refusal));
 
@@ -89,6 +90,51 @@ fn a_session_of_0_works_and_is_not_what_a_hello_to_nobody_names() {
     link.publish(&[7]).unwrap();
     link.settle();
     assert_eq!(link.taken().1, [7]);
+}
+
+#[test]
+fn ids_that_count_up_make_connections_that_are_not_alike() {
+    let id = |[sender, receiver]: [u32; 2]| {
+        let mut link = Link::new();
+        link.restart_sender(sender);
+        link.restart_receiver(receiver);
+        link.settle();
+        link.publish(&[]).unwrap().session
+    };
+    let ids: HashSet<u32> = (0..400).map(|n| id([n / 20, n % 20])).collect();
+    // 0 is used as 1.
+    assert_eq!(ids.len(), 19 * 19);
+}
+
+#[test]
+fn a_side_that_begins_anew_greets_as_often_as_at_first() {
+    let mut link = Link::new();
+    for _ in 0..10 {
+        let _lost = link.up();
+        link.now += 1_000;
+    }
+    link.settle();
+    assert!(link.sender.is_connected());
+    link.hear_down(&hello(2, 99, 0).bytes());
+    link.up();
+    assert_eq!(link.sender.wait_ms(link.now), 100);
+}
+
+#[test]
+fn two_that_ask_each_other_do_not_go_on_for_ever() {
+    let mut link = Link::connected(16);
+    let ticket = link.publish(&[]).unwrap();
+    link.settle();
+    link.slots();
+    link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    link.publish(&[]).unwrap();
+    for _ in 0..2 {
+        let _lost = (link.up(), link.down());
+        link.now += 1_000;
+    }
+    link.settle();
+    assert!(link.sender.counters().timeouts > 0 && link.receiver.counters().timeouts > 0);
+    assert_eq!(link.sender.wait_ms(link.now), 1_000);
 }
 
 #[test]
@@ -190,6 +236,37 @@ fn a_reset_of_another_session_is_nothing() {
     let mut link = Link::connected(4);
     link.hear_up(&Frame::new(RESET, 0, &[77, 0, 1, 2]).bytes());
     assert!(link.host_events.is_empty() && link.receiver.is_connected());
+    // Of this session, but late: whoever sent it greets as another one, if it is still there.
+    link.hear_down(&Frame::new(RESET, 0, &[1, 0, 1, 2]).bytes());
+    assert!(link.events.is_empty() && link.sender.is_connected());
+}
+
+#[test]
+fn another_host_that_knows_this_session_is_another_host() {
+    // A new one has heard of the session by a frame that was meant for the one before.
+    let mut link = Link::connected(4);
+    link.publish_all(0..1);
+    link.up();
+    link.restart_receiver(9);
+    let _lost = link.down();
+    link.now += 1_000;
+    let asks = link.up();
+    link.hear_up(&asks);
+    let [answer, ..] = &Frame::all(&link.down())[..] else { panic!("no hello") };
+    assert_eq!((answer.kind, &answer.words[7..9]), (HELLO, &[9, 1][..]));
+    link.hear_down(&answer.bytes());
+    assert_eq!(link.events[0], Event::Link(Notice::Disconnected));
+    link.settle();
+    assert!(link.sender.is_connected() && link.receiver.is_connected());
+}
+
+#[test]
+fn an_echo_of_what_this_side_was_before_is_nothing_to_a_connection() {
+    let mut link = Link::connected(4);
+    link.hear_down(&hello(1, 77, 0).bytes());
+    link.hear_up(&hello(2, 77, 0).bytes());
+    assert!(link.events.is_empty() && link.host_events.is_empty());
+    assert!(link.sender.is_connected() && link.receiver.is_connected());
 }
 
 #[test]

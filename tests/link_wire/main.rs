@@ -99,6 +99,7 @@ fn fates_are_true_whichever_side_starts_anew_and_however_clocks_jump() {
             latency_ms: seed % 4,
             job_ms: choose([0.0, 2.0, 20.0], 5) as u64,
             pauses: seed & 1 == 1,
+            settles: seed & 2 == 2,
             ..Options::calm(seed, jobs() / 4 / runs)
         });
         unknown += tally.unknown;
