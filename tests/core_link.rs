@@ -2,7 +2,7 @@
 
 mod core_link_fixture;
 
-use core_link_fixture::{ACK, Frame, HELLO, Link, PUBLISH, RESULT};
+use core_link_fixture::{ACK, Frame, HELLO, Link, PUBLISH, RESULT, geometry};
 use slipring_core::link::{
     Event, Fate, MAX_UNFINISHED, Receiver, ResultError, ResultWords, SendError, Sender,
 };
@@ -66,6 +66,18 @@ fn a_job_that_is_wrong_is_refused_before_anything_else() {
     let refused = Err(SendError::Job(PublishError::Opcode { item: 0, opcode: 0xFFF0 }));
     assert_eq!(link.sender.publish(&Job::new(0xFFF0, &[])), refused);
     assert_eq!(link.publish(&[]), Err(SendError::NotConnected));
+}
+
+#[test]
+fn a_job_with_few_arguments_gets_none_of_one_before() {
+    let mut link = Link::connected(1_000);
+    for job in 0..32 {
+        let args = [job; 12];
+        link.publish(&args[..12 * (job as usize / 8 % 2)]).unwrap();
+        link.settle();
+        let [(_, slot)] = link.slots()[..] else { panic!("other than one slot") };
+        assert_eq!(slot.args, [if job / 8 % 2 == 0 { 0 } else { job }; 12]);
+    }
 }
 
 #[test]
@@ -155,6 +167,37 @@ fn a_slot_beyond_the_hosts_storage_is_not_taken() {
 }
 
 #[test]
+fn room_is_told_when_it_is_half_a_window_or_the_last_was_used_up() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..4);
+    link.settle();
+    assert_eq!(link.slots().len(), 4);
+    link.receiver.set_credits(7);
+    assert_eq!(link.down(), []);
+    link.receiver.set_credits(8);
+    assert_eq!(Frame::all(&link.down())[0].words[1], 8);
+}
+
+#[test]
+fn a_host_may_take_back_room_and_what_came_is_acknowledged_all_the_same() {
+    let mut link = Link::connected(8);
+    link.publish_all(0..4);
+    let up = link.up();
+    link.hear_up(&up);
+    link.receiver.set_credits(0);
+    let down = link.down();
+    // No credits, and nothing beyond the next.
+    assert_eq!((Frame::all(&down)[0].sequence, Frame::all(&down)[0].words[1]), (4, 0));
+    link.hear_down(&down);
+    link.publish_all(4..8);
+    assert_eq!(link.up(), []);
+    assert_eq!(link.taken().1, [0, 1, 2, 3]);
+    link.receiver.set_credits(8);
+    link.settle();
+    assert_eq!(link.taken().1, [4, 5, 6, 7]);
+}
+
+#[test]
 fn credits_that_got_lost_are_asked_for() {
     let mut link = Link::connected(0);
     link.publish(&[7]).unwrap();
@@ -232,6 +275,95 @@ fn what_nobody_acknowledges_goes_again_after_ever_longer_waits_up_to_a_second() 
 }
 
 #[test]
+fn what_may_still_be_on_its_way_does_not_go_again() {
+    let mut link = Link::connected(16);
+    link.publish_all(0..4);
+    let wire = link.up();
+    link.hear_up(&wire[..72]);
+    let down = link.down();
+    link.hear_down(&down);
+    assert_eq!(link.up(), []);
+    link.hear_up(&wire[72..]);
+    assert_eq!(link.taken().1, [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_is_lost_is_known_without_a_timer_however_much_was_sent_before() {
+    let mut link = Link::connected(16);
+    // Nine transmissions each. Their order is kept in 16 bits.
+    for round in 0..8_000 {
+        link.publish_all(0..8);
+        let up = link.up();
+        link.hear_up(&up[..72]);
+        link.hear_up(&up[2 * 72..]);
+        link.settle();
+        let (tickets, numbers) = link.taken();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7], "round {round}");
+        for ticket in tickets {
+            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+        }
+        link.receiver.set_credits(16);
+        link.settle();
+        assert_eq!(link.fates().len(), 8);
+    }
+    assert_eq!(link.sender.counters().resent, 8_000);
+    assert_eq!(link.sender.counters().timeouts, 0);
+}
+
+#[test]
+fn the_wait_follows_the_round_trip_while_more_is_on_its_way() {
+    let mut link = Link::connected(16);
+    link.publish(&[0]).unwrap();
+    let first = link.up();
+    assert_eq!(link.sender.wait_ms(link.now), 200);
+    link.now += 50;
+    link.publish(&[1]).unwrap();
+    link.up();
+    link.hear_up(&first);
+    let down = link.down();
+    link.hear_down(&down);
+    // Once, and the deviation, half of it at first, four times.
+    assert_eq!(link.sender.wait_ms(link.now), 150);
+}
+
+#[test]
+fn an_acknowledgment_of_what_went_twice_tells_no_round_trip() {
+    let mut link = Link::connected(16);
+    let waits = [0, 500, 0].map(|lost_for| {
+        link.publish(&[]).unwrap();
+        if lost_for > 0 {
+            let _lost = link.up();
+            link.now += lost_for;
+        }
+        link.settle();
+        link.publish(&[]).unwrap();
+        let up = link.up();
+        let wait = link.sender.wait_ms(link.now);
+        link.hear_up(&up);
+        link.settle();
+        wait
+    });
+    assert_eq!(waits, [10; 3]);
+}
+
+#[test]
+fn the_same_acknowledgment_over_and_over_does_not_put_off_the_timer() {
+    let mut link = Link::connected(16);
+    link.publish_all(0..2);
+    let up = link.up();
+    link.hear_up(&up[72..]);
+    let down = link.down();
+    link.hear_down(&down);
+    let _lost = link.up();
+    for _ in 0..100 {
+        link.now += 5;
+        link.hear_down(&down);
+        link.up();
+    }
+    assert!(link.sender.counters().timeouts > 0);
+}
+
+#[test]
 fn wait_ms_says_when_there_is_something_to_send() {
     let mut link = Link::connected(16);
     assert_eq!(link.sender.wait_ms(link.now), 1_000);
@@ -250,6 +382,9 @@ fn wait_ms_says_when_there_is_something_to_send() {
     link.publish(&[8]).unwrap();
     let up = link.up();
     link.hear_up(&up);
+    assert_eq!(link.receiver.wait_ms(link.now), 0);
+    // The rest of a frame that a small buffer had no room for.
+    link.receiver.transmit(link.now, &mut [0; 5]);
     assert_eq!(link.receiver.wait_ms(link.now), 0);
 }
 
@@ -285,6 +420,33 @@ fn frames_that_come_twice_are_taken_once() {
     link.hear_down(&down);
     link.hear_down(&down);
     assert_eq!(link.fates().len(), 3);
+}
+
+#[test]
+fn one_that_comes_again_is_counted_and_acknowledged_beyond_a_gap_too() {
+    let mut link = Link::connected(16);
+    link.publish_all(0..2);
+    let up = link.up();
+    for repeated in 0..3 {
+        link.hear_up(&up[72..]);
+        assert_eq!(link.receiver.counters().repeated, repeated);
+        let [ack] = &Frame::all(&link.down())[..] else { panic!("no acknowledgment") };
+        assert_eq!((ack.kind, ack.words[1]), (ACK, 8 | 1 << 8));
+    }
+}
+
+#[test]
+fn one_that_comes_again_is_acknowledged_although_nobody_has_asked() {
+    let mut link = Link::connected(16);
+    link.publish(&[7]).unwrap();
+    let up = link.up();
+    link.hear_up(&up);
+    let _lost = link.down();
+    // The hello that asks is lost, too.
+    link.hear_up(&up);
+    let down = link.down();
+    link.hear_down(&down);
+    assert_eq!(link.sender.wait_ms(link.now), 1_000, "nothing is left to be acknowledged");
 }
 
 #[test]
@@ -344,6 +506,25 @@ fn a_result_of_a_job_that_has_none_to_come_is_nothing() {
 }
 
 #[test]
+fn what_the_other_side_would_hear_is_nothing_to_this_one() {
+    let mut link = Link::connected(16);
+    let session = link.publish(&[]).unwrap().session;
+    link.hear_up(&Frame::new(RESULT, 0, &[session, 0, 3]).bytes());
+    link.settle();
+    assert_eq!((link.receiver.counters().strays, link.slots().len()), (1, 1));
+    let acknowledges = Frame::all(&{
+        link.publish(&[]).unwrap();
+        let up = link.up();
+        link.hear_up(&up);
+        link.down()
+    });
+    let mut words = [0; 16];
+    words[0] = acknowledges[0].words[0] ^ 2;
+    link.hear_down(&Frame::new(PUBLISH, 0, &words).bytes());
+    assert_eq!((link.sender.counters().strays, link.events), (1, vec![]));
+}
+
+#[test]
 fn an_old_result_that_comes_again_takes_no_other_ones_place() {
     let mut link = Link::connected(1_000);
     let mut old = Vec::new();
@@ -381,6 +562,61 @@ fn what_is_missing_is_told_before_anything_else() {
     link.hear_up(&up[72..]);
     let kinds: Vec<u8> = Frame::all(&link.down()).iter().map(|frame| frame.kind).collect();
     assert_eq!(kinds, [ACK, RESULT, RESULT, RESULT, RESULT]);
+}
+
+#[test]
+fn many_results_to_send_do_not_hold_up_acknowledgments() {
+    for (jobs, kinds) in [(1, [RESULT, RESULT, ACK]), (2, [ACK, RESULT, RESULT])] {
+        let mut link = Link::connected(16);
+        let tickets = link.publish_all(0..2);
+        link.settle();
+        link.slots();
+        for ticket in tickets {
+            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+        }
+        link.publish_all(0..jobs);
+        let up = link.up();
+        link.hear_up(&up);
+        let said: Vec<u8> = Frame::all(&link.down()).iter().map(|frame| frame.kind).collect();
+        assert_eq!(said, kinds, "{jobs} jobs came");
+    }
+}
+
+#[test]
+fn the_largest_windows_tell_what_came_beyond_a_gap() {
+    let mut sender = Sender::<64>::new(1, geometry());
+    let mut receiver = Receiver::<64>::new(2, geometry());
+    receiver.set_credits(64);
+    let mut wire = [0; 8192];
+    for _ in 0..4 {
+        let len = sender.transmit(0, &mut wire);
+        while receiver.receive(&wire[..len], 0) < len {
+            receiver.next_event();
+        }
+        while receiver.next_event().is_some() {}
+        let len = receiver.transmit(0, &mut wire);
+        while sender.receive(&wire[..len], 0) < len {
+            sender.next_event();
+        }
+        while sender.next_event().is_some() {}
+    }
+    let jobs: Vec<_> = (0..64).map(|_| sender.publish(&Job::new(0x100, &[])).unwrap()).collect();
+    assert_eq!(sender.transmit(0, &mut wire), 64 * 72);
+    let first = wire[..72].to_vec();
+    let _ = receiver.receive(&wire[72..64 * 72], 0);
+    // One more than any window reaches.
+    let mut beyond = [0; 16];
+    beyond[0] = jobs[0].session ^ 64;
+    let _ = receiver.receive(&Frame::new(PUBLISH, 64, &beyond).bytes(), 0);
+    assert_eq!(receiver.counters().strays, 1);
+    let len = receiver.transmit(0, &mut wire);
+    let [ack] = &Frame::all(&wire[..len])[..] else { panic!("more than an acknowledgment") };
+    assert_eq!(ack.words[1..], [64 | 0xFF_FFFF << 8, u32::MAX]);
+    let _ = sender.receive(&wire[..len], 0);
+    // It is known that just the first is missing.
+    assert_eq!((sender.transmit(0, &mut wire), &wire[..72]), (72, &first[..]));
+    let _ = receiver.receive(&first, 0);
+    assert!(std::iter::from_fn(|| receiver.next_slot()).map(|(ticket, _)| ticket).eq(jobs));
 }
 
 #[test]
@@ -500,6 +736,18 @@ fn a_clock_that_jumps_or_wraps_costs_no_more_than_a_retransmission() {
             assert!(counters.resent <= 6, "from {start} by {jump}: {counters:?}");
         }
     }
+}
+
+#[test]
+fn a_clock_that_goes_back_makes_a_wait_begin_anew() {
+    let mut link = Link::connected(16);
+    link.publish(&[0]).unwrap();
+    link.up();
+    link.now -= 3;
+    assert_eq!(link.sender.wait_ms(link.now), 200);
+    assert_eq!(link.up(), []);
+    link.now += 199;
+    assert_eq!((link.sender.wait_ms(link.now), link.up()), (1, vec![]));
 }
 
 #[test]

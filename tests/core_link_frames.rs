@@ -116,6 +116,35 @@ fn a_body_of_no_whole_words_is_damage() {
 }
 
 #[test]
+fn a_frame_that_lacks_its_end_is_damage_even_after_the_same_one_came_whole() {
+    let mut link = Link::connected(8);
+    link.publish(&[7]).unwrap();
+    let wire = link.up();
+    link.hear_up(&wire);
+    let (frames, mut body) = (link.receiver.counters().frames, wire[..71].to_vec());
+    let len = cobs::decode_in_place(&mut body).unwrap();
+    for missing in 1..8 {
+        let mut cut = vec![0; 72];
+        let end = cobs::encode(&body[..len - missing], &mut cut);
+        link.hear_up(&cut[..=end]);
+        let counters = link.receiver.counters();
+        assert_eq!((counters.frames, counters.damaged), (frames, missing as u32));
+    }
+}
+
+#[test]
+fn a_frame_with_more_behind_it_is_damage() {
+    let mut link = Link::connected(8);
+    link.publish(&[7]).unwrap();
+    let wire = link.up();
+    for more in [&[1][..], &[2, 5], &[1, 1, 1, 1], &[5, 1, 2, 3, 4]] {
+        link.hear_up(&[&wire[..71], more, &[0]].concat());
+        assert_eq!(link.slots(), [], "{more:?}");
+    }
+    assert_eq!(link.receiver.counters().damaged, 4);
+}
+
+#[test]
 fn a_flipped_bit_anywhere_is_damage_and_the_next_frame_is_taken() {
     let mut link = Link::connected(8);
     let tickets = link.publish_all(0..2);

@@ -2,11 +2,14 @@
 
 mod core_link_fixture;
 
-use core_link_fixture::{ACK, Frame, HELLO, Link, PUBLISH, RESET, RESULT, connected_events, hello};
+use core_link_fixture::{
+    ACK, Frame, HELLO, Link, PUBLISH, RESET, RESULT, connected_events, geometry, hello,
+};
 use slipring_core::layout::Geometry;
 use slipring_core::link::{
     Event, Fate, HostEvent, Notice, Reason, Receiver, Refusal, ResultError, SendError,
 };
+use std::collections::HashSet;
 
 const REFUSED_BY: fn(Refusal) -> Event = |refusal| Event::Link(Notice::RefusedByPeer(refusal));
 
@@ -76,6 +79,65 @@ fn sides_with_the_same_id_are_told_apart() {
 }
 
 #[test]
+fn a_session_of_0_works_and_is_not_what_a_hello_to_nobody_names() {
+    let mut link = Link::new();
+    link.restart_sender(0);
+    link.restart_receiver(0);
+    let up = link.up();
+    link.hear_up(&up);
+    assert!(!link.receiver.is_connected());
+    link.settle();
+    link.publish(&[7]).unwrap();
+    link.settle();
+    assert_eq!(link.taken().1, [7]);
+}
+
+#[test]
+fn ids_that_count_up_make_connections_that_are_not_alike() {
+    let id = |[sender, receiver]: [u32; 2]| {
+        let mut link = Link::new();
+        link.restart_sender(sender);
+        link.restart_receiver(receiver);
+        link.settle();
+        link.publish(&[]).unwrap().session
+    };
+    let ids: HashSet<u32> = (0..400).map(|n| id([n / 20, n % 20])).collect();
+    // 0 is used as 1.
+    assert_eq!(ids.len(), 19 * 19);
+}
+
+#[test]
+fn a_side_that_begins_anew_greets_as_often_as_at_first() {
+    let mut link = Link::new();
+    for _ in 0..10 {
+        let _lost = link.up();
+        link.now += 1_000;
+    }
+    link.settle();
+    assert!(link.sender.is_connected());
+    link.hear_down(&hello(2, 99, 0).bytes());
+    link.up();
+    assert_eq!(link.sender.wait_ms(link.now), 100);
+}
+
+#[test]
+fn two_that_ask_each_other_do_not_go_on_for_ever() {
+    let mut link = Link::connected(16);
+    let ticket = link.publish(&[]).unwrap();
+    link.settle();
+    link.slots();
+    link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    link.publish(&[]).unwrap();
+    for _ in 0..2 {
+        let _lost = (link.up(), link.down());
+        link.now += 1_000;
+    }
+    link.settle();
+    assert!(link.sender.counters().timeouts > 0 && link.receiver.counters().timeouts > 0);
+    assert_eq!(link.sender.wait_ms(link.now), 1_000);
+}
+
+#[test]
 fn a_side_alone_greets_ever_more_rarely_and_at_least_once_a_second() {
     let mut link = Link::new();
     let mut times = Vec::new();
@@ -137,7 +199,8 @@ fn other_revisions_are_refused_with_both_values() {
         let refusal = refused(reason, 1, theirs);
         assert_eq!(link.events, [Event::Link(Notice::Refused(refusal))]);
         let reset = Frame::new(RESET, 0, &[9, reason as u32, 1, theirs]);
-        assert_eq!(Frame::all(&link.up()), [reset]);
+        let up = link.up();
+        assert_eq!((up[0], Frame::all(&up)), (0, vec![reset]));
     }
 }
 
@@ -173,6 +236,37 @@ fn a_reset_of_another_session_is_nothing() {
     let mut link = Link::connected(4);
     link.hear_up(&Frame::new(RESET, 0, &[77, 0, 1, 2]).bytes());
     assert!(link.host_events.is_empty() && link.receiver.is_connected());
+    // Of this session, but late: whoever sent it greets as another one, if it is still there.
+    link.hear_down(&Frame::new(RESET, 0, &[1, 0, 1, 2]).bytes());
+    assert!(link.events.is_empty() && link.sender.is_connected());
+}
+
+#[test]
+fn another_host_that_knows_this_session_is_another_host() {
+    // A new one has heard of the session by a frame that was meant for the one before.
+    let mut link = Link::connected(4);
+    link.publish_all(0..1);
+    link.up();
+    link.restart_receiver(9);
+    let _lost = link.down();
+    link.now += 1_000;
+    let asks = link.up();
+    link.hear_up(&asks);
+    let [answer, ..] = &Frame::all(&link.down())[..] else { panic!("no hello") };
+    assert_eq!((answer.kind, &answer.words[7..9]), (HELLO, &[9, 1][..]));
+    link.hear_down(&answer.bytes());
+    assert_eq!(link.events[0], Event::Link(Notice::Disconnected));
+    link.settle();
+    assert!(link.sender.is_connected() && link.receiver.is_connected());
+}
+
+#[test]
+fn an_echo_of_what_this_side_was_before_is_nothing_to_a_connection() {
+    let mut link = Link::connected(4);
+    link.hear_down(&hello(1, 77, 0).bytes());
+    link.hear_up(&hello(2, 77, 0).bytes());
+    assert!(link.events.is_empty() && link.host_events.is_empty());
+    assert!(link.sender.is_connected() && link.receiver.is_connected());
 }
 
 #[test]
@@ -231,6 +325,26 @@ fn when_the_host_starts_anew_every_job_in_flight_is_told_of_and_none_goes_again(
 }
 
 #[test]
+fn credits_and_waits_of_before_do_not_count_for_another_host() {
+    let mut link = Link::connected(16);
+    link.publish(&[0]).unwrap();
+    for _ in 0..10 {
+        let _lost = link.up();
+        link.now += 1_000;
+    }
+    link.receiver = Receiver::new(3, geometry());
+    link.settle();
+    link.publish(&[1]).unwrap();
+    assert_eq!((link.up(), link.sender.wait_ms(link.now)), (vec![], 200));
+    link.receiver.set_credits(16);
+    link.settle();
+    // The round trip to it is learnt, too.
+    link.publish(&[2]).unwrap();
+    let _lost = link.up();
+    assert_eq!(link.sender.wait_ms(link.now), 10);
+}
+
+#[test]
 fn a_side_that_was_led_to_begin_anew_makes_the_other_do_so_too() {
     let mut link = Link::connected(8);
     let tickets = link.publish_all(0..3);
@@ -239,7 +353,11 @@ fn a_side_that_was_led_to_begin_anew_makes_the_other_do_so_too() {
     assert_eq!(link.taken().0, tickets[..1]);
     // A hello of nobody, and the rest of the jobs comes late.
     link.hear_down(&hello(2, 99, 0).bytes());
+    let greeting = link.up();
+    // It knows nobody now.
+    assert_eq!(Frame::all(&greeting)[0].words[8], 0);
     link.hear_up(&up[72..]);
+    link.hear_up(&greeting);
     assert_eq!(link.fates(), [0, 1, 2].map(|number| (number, Fate::Unknown)));
     link.settle();
     assert!(link.host_events.contains(&HostEvent::Link(Notice::Disconnected)));
@@ -323,6 +441,7 @@ fn when_the_microcontroller_starts_anew_nothing_of_before_is_run_or_delivered() 
     let orphaned = [1, 2].map(|index| HostEvent::Orphaned { ticket: tickets[index] });
     assert_eq!(link.host_events[0], HostEvent::Link(Notice::Disconnected));
     assert_eq!(link.host_events[1..], orphaned);
+    assert_eq!(link.slots(), []);
     link.settle();
     assert!(matches!(link.host_events[3..], [HostEvent::Link(Notice::Connected { .. })]));
     assert_eq!(link.slots(), []);
@@ -335,6 +454,48 @@ fn when_the_microcontroller_starts_anew_nothing_of_before_is_run_or_delivered() 
     assert_eq!((ticket.number, ticket.session != session), (0, true));
     link.settle();
     assert_eq!(link.taken().1, [70]);
+}
+
+#[test]
+fn a_result_that_was_never_sent_is_orphaned_too_before_more_is_heard() {
+    let mut link = Link::connected(8);
+    let tickets = link.publish_all(0..2);
+    link.settle();
+    link.slots();
+    link.receiver.result(tickets[0], Fate::Done, &[]).unwrap();
+    link.restart_sender(5);
+    let up = link.up();
+    assert_eq!(link.receiver.receive(&up, link.now), up.len());
+    assert_eq!(link.receiver.next_event(), Some(HostEvent::Link(Notice::Disconnected)));
+    assert_eq!(link.receiver.receive(&up, link.now), 0);
+    let late = link.receiver.result(tickets[1], Fate::Done, &[]);
+    assert!(matches!(late, Err(ResultError::Orphaned { .. })), "{late:?}");
+    let ticket = tickets[0];
+    assert_eq!(link.receiver.next_event(), Some(HostEvent::Orphaned { ticket }));
+    assert_eq!(link.receiver.next_event(), None);
+}
+
+#[test]
+fn a_result_that_arrived_is_not_orphaned_although_one_before_it_did_not() {
+    let mut link = Link::connected(8);
+    for number in 0..2 {
+        link.publish(&[number]).unwrap();
+    }
+    link.settle();
+    let (tickets, _) = link.taken();
+    for ticket in &tickets {
+        link.receiver.result(*ticket, Fate::Done, &[]).unwrap();
+    }
+    let down = Frame::all(&link.down());
+    link.hear_down(&down[1].bytes());
+    let acknowledges = link.up();
+    link.hear_up(&acknowledges);
+    link.restart_sender(5);
+    link.settle();
+    assert_eq!(link.fates(), [(1, Fate::Done)]);
+    let orphaned = |event: &&HostEvent| matches!(event, HostEvent::Orphaned { .. });
+    let told: Vec<_> = link.host_events.iter().filter(orphaned).collect();
+    assert_eq!(told, [&HostEvent::Orphaned { ticket: tickets[0] }]);
 }
 
 #[test]

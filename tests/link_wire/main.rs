@@ -1,5 +1,5 @@
-//! The link over a wire that flips, drops, inserts and doubles bytes, loses frames, stalls and
-//! makes noise, between sides that start anew at any time: no job is lost, none runs twice, none is
+//! The link over a wire that flips, drops, inserts and doubles bytes, loses and replays frames, stalls
+//! and makes noise, between sides that start anew at any time: no job is lost, none runs twice, none is
 //! changed, every fate that is told is true, and it never comes to a standstill.
 //!
 //! `SLIPRING_LINK_SLOTS` says how many jobs the longest run has (the others have their share of
@@ -70,6 +70,7 @@ fn each_kind_of_fault_alone_does_no_harm() {
         Faults { lose: 0.1, ..none },
         Faults { noise: 0.1, ..none },
         Faults { stall: 0.1, ..none },
+        Faults { replay: 0.1, ..none },
     ] {
         run::<8, 64>(Options { faults, ..Options::calm(seed(), jobs() / 50) });
     }
@@ -98,6 +99,7 @@ fn fates_are_true_whichever_side_starts_anew_and_however_clocks_jump() {
             latency_ms: seed % 4,
             job_ms: choose([0.0, 2.0, 20.0], 5) as u64,
             pauses: seed & 1 == 1,
+            settles: seed & 2 == 2,
             ..Options::calm(seed, jobs() / 4 / runs)
         });
         unknown += tally.unknown;
@@ -115,6 +117,7 @@ fn a_lost_frame_in_a_hundred_costs_less_than_a_tenth_of_the_goodput() {
         tally.published as f64 * 1000.0 / tally.ms as f64
     };
     let lossless = per_second(0.0);
+    assert!(lossless >= 0.95 * world::WIRE_SLOTS_PER_SECOND, "{lossless:.0} slots/s");
     for (lose, least) in [(0.001, 0.98), (0.01, 0.9), (0.1, 0.6)] {
         let share = per_second(lose) / lossless;
         println!("{lose} of the frames lost: {share:.3} of {lossless:.0} slots/s");

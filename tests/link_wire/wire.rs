@@ -20,12 +20,14 @@ pub struct Faults {
     pub noise: f64,
     /// Nothing comes for up to 50 milliseconds, and then all at once.
     pub stall: f64,
+    /// A frame of the last thousands comes once more. (No hello: one of before ends a connection.)
+    pub replay: f64,
 }
 
 impl Faults {
     pub const fn all(rate: f64) -> Self {
-        let [flip, drop, insert, duplicate, lose, noise, stall] = [rate; 7];
-        Self { flip, drop, insert, duplicate, lose, noise, stall }
+        let [flip, drop, insert, duplicate, lose, noise, stall, replay] = [rate; 8];
+        Self { flip, drop, insert, duplicate, lose, noise, stall, replay }
     }
 }
 
@@ -38,7 +40,13 @@ struct Plan {
     insert: Option<(usize, usize)>,
     doubled_byte: Option<usize>,
     doubled_frame: bool,
+    replayed: bool,
 }
+
+/// Frames that may come once more.
+const KEPT: usize = 4_096;
+/// The kind of a hello, behind the byte that COBS adds.
+const HELLO: u8 = 1;
 
 pub struct Wire {
     faults: Faults,
@@ -49,6 +57,9 @@ pub struct Wire {
     /// Bytes of the frame so far: as they went, and as they come.
     went: usize,
     comes: Vec<u8>,
+    /// The frame that is passing, as it went, and those before it.
+    frame: Vec<u8>,
+    kept: VecDeque<Vec<u8>>,
     noise_left: usize,
     stalled_until: u64,
     pub frames: u64,
@@ -66,6 +77,8 @@ impl Wire {
             plan: Plan::default(),
             went: 0,
             comes: Vec::new(),
+            frame: Vec::new(),
+            kept: VecDeque::new(),
             noise_left: 0,
             stalled_until: 0,
             frames: 0,
@@ -85,6 +98,7 @@ impl Wire {
             }
             self.send_byte(*byte, tick, random);
             self.went += 1;
+            self.frame.push(*byte);
             if *byte == 0 {
                 self.frames += 1;
                 if self.plan.doubled_frame {
@@ -94,9 +108,30 @@ impl Wire {
                 }
                 self.went = 0;
                 self.comes.clear();
+                self.keep_frame();
+                if self.plan.replayed {
+                    self.replay(tick, random);
+                }
             }
         }
         self.bytes += bytes.len() as u64;
+    }
+
+    fn keep_frame(&mut self) {
+        let frame = std::mem::take(&mut self.frame);
+        if frame.get(1).is_some_and(|kind| *kind != HELLO) {
+            self.kept.push_back(frame);
+        }
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+    }
+
+    fn replay(&mut self, tick: u64, random: &mut Random) {
+        let index = random.below(self.kept.len() as u64) as usize;
+        for byte in self.kept.get(index).cloned().unwrap_or_default() {
+            self.deliver(byte, tick);
+        }
     }
 
     fn plan_frame(&mut self, tick: u64, random: &mut Random) {
@@ -123,6 +158,7 @@ impl Wire {
         if random.happens(faults.stall) {
             self.stalled_until = tick + random.below(50 * self.ticks_per_ms);
         }
+        plan.replayed = random.happens(faults.replay);
         self.plan = plan;
     }
 

@@ -21,6 +21,8 @@ use std::collections::VecDeque;
 const TICK_BYTES: usize = 16;
 /// So 1 Mbaud, about.
 const TICKS_PER_MS: u64 = 6;
+/// What the wire takes if it carries nothing but slots of 72 bytes.
+pub const WIRE_SLOTS_PER_SECOND: f64 = (TICK_BYTES as u64 * TICKS_PER_MS * 1_000) as f64 / 72.0;
 const RING: usize = 24;
 /// Somebody must have got somewhere within so many simulated milliseconds.
 const PATIENCE_MS: u64 = 60_000;
@@ -34,6 +36,9 @@ pub struct Options {
     /// How likely it is that a side starts anew, or its clock jumps, in a millisecond.
     pub restarts: f64,
     pub clock_jumps: f64,
+    /// Whether no side starts anew before a job has come since the last start: so nothing but the link
+    /// itself ends a standstill.
+    pub settles: bool,
     /// How long a byte is on its way, and how long a job takes at most.
     pub latency_ms: u64,
     pub job_ms: u64,
@@ -49,6 +54,7 @@ impl Options {
             faults: Faults::default(),
             restarts: 0.0,
             clock_jumps: 0.0,
+            settles: false,
             latency_ms: 1,
             job_ms: 2,
             pauses: false,
@@ -113,6 +119,8 @@ pub struct World<const N: usize, const M: usize> {
     ring: Vec<Running>,
     /// The last job that came over this connection.
     last_taken: Option<u64>,
+    /// Whether a job has come since a side last started anew.
+    has_settled: bool,
     last_progress: u64,
     sender_rests_until: u64,
     ring_rests_until: u64,
@@ -177,6 +185,7 @@ impl<const N: usize, const M: usize> World<N, M> {
             first: 0,
             ring: Vec::new(),
             last_taken: None,
+            has_settled: true,
             last_progress: 0,
             sender_rests_until: 0,
             ring_rests_until: 0,
@@ -237,8 +246,10 @@ impl<const N: usize, const M: usize> World<N, M> {
                 };
             }
         }
-        if self.random.happens(self.options.restarts) {
+        let may_restart = self.has_settled || !self.options.settles;
+        if may_restart && self.random.happens(self.options.restarts) {
             self.count_link();
+            self.has_settled = false;
             if self.random.happens(0.5) {
                 self.restart_sender();
             } else {
@@ -436,6 +447,7 @@ impl<const N: usize, const M: usize> World<N, M> {
         assert!(!record.handed_out, "job {id} comes twice, {seed:?}");
         assert_eq!(record.told, None, "job {id} runs after its fate was told, {seed:?}");
         assert!(self.last_taken.is_none_or(|last| last + 1 == id), "out of order, {seed:?}");
+        self.has_settled |= record.boot == self.boot;
         (record.handed_out, self.last_taken) = (true, Some(id));
         id
     }

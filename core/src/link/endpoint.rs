@@ -83,11 +83,9 @@ impl<P: Payload, const N: usize> Endpoint<P, N> {
 
     fn begin(&mut self) {
         self.outgoing.reset(self.session.first());
-        let first = self.session.peer_first();
-        self.arrivals = Arrivals::new(first);
-        self.unacknowledged = 0;
+        self.arrivals = Arrivals::new(self.session.peer_first());
+        // With it the peer is told the first credits.
         self.acknowledges_now = true;
-        (self.limit, self.told_limit) = (first, first);
     }
 
     /// Books the arrival of a slot or a result; says whether it is to be taken, which it then is.
