@@ -146,6 +146,7 @@ fn slots_that_the_host_does_not_take_are_not_asked_for_beyond_its_storage() {
     let mut link = Link::connected(1_000);
     link.publish_all(0..8);
     link.settle();
+    link.receiver.set_credits(1_000);
     link.publish_all(8..16);
     link.settle();
     assert_eq!(link.receiver.counters().strays, 0);
@@ -290,7 +291,16 @@ fn what_may_still_be_on_its_way_does_not_go_again() {
 #[test]
 fn what_is_lost_is_known_without_a_timer_however_much_was_sent_before() {
     let mut link = Link::connected(16);
-    // Nine transmissions each. Their order is kept in 16 bits.
+    link.publish_all(0..4);
+    link.settle();
+    for ticket in link.taken().0 {
+        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
+    }
+    link.receiver.set_credits(16);
+    link.settle();
+    link.fates();
+    // Nine transmissions each. Their order is kept in 16 bits, and one that is lost is the last before
+    // they wrap: number 65,535.
     for round in 0..8_000 {
         link.publish_all(0..8);
         let up = link.up();
@@ -318,12 +328,25 @@ fn the_wait_follows_the_round_trip_while_more_is_on_its_way() {
     assert_eq!(link.sender.wait_ms(link.now), 200);
     link.now += 50;
     link.publish(&[1]).unwrap();
-    link.up();
+    let second = link.up();
     link.hear_up(&first);
     let down = link.down();
     link.hear_down(&down);
     // Once, and the deviation, half of it at first, four times.
     assert_eq!(link.sender.wait_ms(link.now), 150);
+    link.hear_up(&second);
+    link.settle();
+    let waits = [10, 10, 10].map(|round_trip_ms| {
+        link.publish(&[2]).unwrap();
+        let up = link.up();
+        let wait = link.sender.wait_ms(link.now);
+        link.now += round_trip_ms;
+        link.hear_up(&up);
+        link.settle();
+        wait
+    });
+    // An eighth of what is new, and a quarter of how far it is off.
+    assert_eq!(waits, [150, 160, 162]);
 }
 
 #[test]
@@ -613,8 +636,13 @@ fn the_largest_windows_tell_what_came_beyond_a_gap() {
     let [ack] = &Frame::all(&wire[..len])[..] else { panic!("more than an acknowledgment") };
     assert_eq!(ack.words[1..], [64 | 0xFF_FFFF << 8, u32::MAX]);
     let _ = sender.receive(&wire[..len], 0);
-    // It is known that just the first is missing.
+    // It is known that the first is missing; when that goes and is lost again, all others go that are
+    // not known to have come.
     assert_eq!((sender.transmit(0, &mut wire), &wire[..72]), (72, &first[..]));
+    let len = sender.transmit(1_000, &mut wire);
+    let again: Vec<Frame> = Frame::all(&wire[..len]);
+    let sequences = again.iter().filter(|frame| frame.kind == PUBLISH).map(|frame| frame.sequence);
+    assert!(sequences.eq([0, 57, 58, 59, 60, 61, 62, 63]));
     let _ = receiver.receive(&first, 0);
     assert!(std::iter::from_fn(|| receiver.next_slot()).map(|(ticket, _)| ticket).eq(jobs));
 }

@@ -113,11 +113,43 @@ fn a_side_that_begins_anew_greets_as_often_as_at_first() {
         let _lost = link.up();
         link.now += 1_000;
     }
+    link.receiver.set_credits(8);
     link.settle();
-    assert!(link.sender.is_connected());
-    link.hear_down(&hello(2, 99, 0).bytes());
+    // What is on its way is not waited for any more.
+    link.publish(&[]).unwrap();
     link.up();
-    assert_eq!(link.sender.wait_ms(link.now), 100);
+    link.hear_down(&hello(2, 99, 0).bytes());
+    let waits = [(); 4].map(|()| {
+        assert_eq!(Frame::all(&link.up()).len(), 1);
+        let wait = link.sender.wait_ms(link.now);
+        link.now += wait;
+        wait
+    });
+    assert_eq!(waits, [100, 200, 400, 800]);
+}
+
+#[test]
+fn room_is_told_at_once_to_another_microcontroller_too() {
+    let mut link = Link::connected(8);
+    for number in 0..20 {
+        link.publish(&[number]).unwrap();
+        link.settle();
+        link.slots();
+        link.receiver.set_credits(8);
+        link.settle();
+    }
+    link.restart_sender(5);
+    // It begins anew before the new one greets, which is the first to be connected.
+    link.hear_up(&hello(1, 99, 0).bytes());
+    for _ in 0..3 {
+        let up = link.up();
+        link.hear_up(&up);
+        let down = link.down();
+        link.hear_down(&down);
+    }
+    link.publish_all(0..8);
+    link.settle();
+    assert_eq!(link.taken().1, [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
@@ -333,8 +365,15 @@ fn credits_and_waits_of_before_do_not_count_for_another_host() {
         link.now += 1_000;
     }
     link.receiver = Receiver::new(3, geometry());
-    link.settle();
+    for _ in 0..2 {
+        let down = link.down();
+        link.hear_down(&down);
+        let up = link.up();
+        link.hear_up(&up);
+    }
     link.publish(&[1]).unwrap();
+    assert!(link.sender.is_connected() && link.up().is_empty(), "it has no credits yet");
+    link.settle();
     assert_eq!((link.up(), link.sender.wait_ms(link.now)), (vec![], 200));
     link.receiver.set_credits(16);
     link.settle();
