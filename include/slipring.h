@@ -117,12 +117,6 @@
 /* A row without IO slots. The limit is how many it may have; it has at least one. */
 #define SLIPRING_NO_IO_SLOTS 12
 
-/* Jobs that are kept until the host has them. */
-#define SLIPRING_WINDOW 8
-
-/* Words of 64 bits that a sender takes. */
-#define SLIPRING_SENDER_WORDS 116
-
 /* The host answers, and jobs may go. */
 #define SLIPRING_EVENT_CONNECTED 1
 
@@ -149,6 +143,12 @@
 
 /* It may have run or not; it is not sent again. */
 #define SLIPRING_FATE_UNKNOWN 4
+
+/* Jobs that are kept until the host has them. */
+#define SLIPRING_WINDOW 8
+
+/* Words of 64 bits that a sender takes. */
+#define SLIPRING_SENDER_WORDS 116
 
 /* What became of a call: a code, and the numbers that its text speaks of. */
 struct slipring_error {

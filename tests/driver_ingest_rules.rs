@@ -75,6 +75,9 @@ fn what_is_no_regular_file_is_refused_by_its_name() {
     let error = added(Source::file("/proc/self/status"));
     let why = "/proc/self/status is a file that gives no length, and has bytes";
     assert_eq!(error.to_string(), format!("{why}; a regular file is needed, or Source::stream"));
+    // A read of this one would wait for the kernel's next message.
+    let error = added(Source::file("/proc/kmsg")).to_string();
+    assert!(error.starts_with("/proc/kmsg"), "{error}");
     let error = added(Source::file("/no/such/file"));
     assert_eq!(error.to_string(), "/no/such/file: No such file or directory (os error 2)");
 }
@@ -150,6 +153,17 @@ fn a_pump_and_an_ingest_do_not_share_what_they_write_to() {
                    it (IngestBuilder::chunks)";
         assert_eq!(error, if is_free { Ok(()) } else { Err(why.to_owned()) });
     }
+    driver.detach_io();
+    // Nor does a pump get what a job that is left has still to see.
+    let file = TempFile::new("left", &[7; 4096]);
+    let mut ingest = Ingest::builder(&driver).chunks(2..3).open().unwrap();
+    ingest.add(Source::file(&file.0), sum_job()).unwrap();
+    while ingest.wait(&mut driver).unwrap() == 0 {}
+    drop(ingest);
+    let error = driver.attach_io(pump(0..3 * chunk, Access::WRITE)).unwrap_err();
+    assert!(error.to_string().contains("reads into 8192..12288"), "{error}");
+    driver.dispatch(&Readback::none()).unwrap();
+    driver.attach_io(pump(0..3 * chunk, Access::WRITE)).unwrap();
     driver.detach_io();
     Ingest::builder(&driver).open().unwrap();
 }

@@ -119,6 +119,7 @@ fn a_fault_is_its_own_jobs_and_a_refused_slot_is_told_as_not_run() {
                 Job::new(TRIPLE, &[5]).tenant(1),
                 Job::new(TRIPLE + 5, &[]),
                 Job::new(opcode::BATCH_FENCE, &[1]),
+                Job::new(opcode::SHUTDOWN, &[]),
                 Job::new(TRIPLE, &[6]).priority(Priority::High),
                 Job::new(opcode::PACKED_SLOT, &[u32::MAX]),
                 Job::new(FAIL, &[200]),
@@ -128,14 +129,17 @@ fn a_fault_is_its_own_jobs_and_a_refused_slot_is_told_as_not_run() {
             let (boards, events) = together(&mut links, driver, boards, |_, board| {
                 board.until("it connects", |board| board.sender.is_connected());
                 for (number, job) in (0..).zip(&jobs) {
-                    assert!(board.publish(number, job));
+                    while !board.publish(number, job) {
+                        board.turn();
+                    }
                 }
                 board.until("all end", |board| board.ends.len() == jobs.len());
             });
             let not_run = (Fate::NotRun, vec![]);
-            let expected: [End; 8] = [
+            let expected: [End; 9] = [
                 (Fate::Fault(77), vec![]),
                 (Fate::Done, vec![15, 3]),
+                not_run.clone(),
                 not_run.clone(),
                 not_run.clone(),
                 not_run.clone(),
@@ -153,14 +157,15 @@ fn a_fault_is_its_own_jobs_and_a_refused_slot_is_told_as_not_run() {
                 .collect();
             let opcode = TRIPLE + 5;
             let outside = TenantError::Opcode { tenant: 3, opcode, first, last };
-            assert_eq!(reasons.len(), 4);
+            assert_eq!(reasons.len(), 5);
             assert_eq!(reasons[0], SlotError::Publisher(PublisherError::Tenant(outside)));
             assert_eq!(reasons[1], SlotError::Fence);
             let high = PublisherError::NoPartition { priority: Priority::High };
-            assert_eq!(reasons[2], SlotError::Publisher(high));
-            assert!(matches!(reasons[3], SlotError::Publisher(PublisherError::Packed(_))));
+            assert_eq!(reasons[2], SlotError::Shutdown);
+            assert_eq!(reasons[3], SlotError::Publisher(high));
+            assert!(matches!(reasons[4], SlotError::Publisher(PublisherError::Packed(_))));
             let counters = links.counters(0);
-            assert_eq!((counters.published, counters.not_run), (4, 4));
+            assert_eq!((counters.published, counters.not_run), (4, 5));
             assert_eq!((counters.done, counters.faults), (2, 2));
         }
     });
@@ -201,8 +206,11 @@ fn a_paused_tenant_stops_its_own_link_only() {
         let (boards, _) = together(&mut links, &mut driver, boards, |_, board| board.run(0..50));
         assert!(!waits.is_finished());
         assert_eq!(links.counters(0).published, 0);
+        let quota = PublisherError::Quota { tenant: 1, in_flight: 0, asked: 1, quota: 0 };
+        assert_eq!((links.waits_for(0), links.waits_for(1)), (Some(quota), None));
         driver.set_tenant(1, Tenant::OPEN).unwrap();
         host(&mut links, &mut driver, "it goes on", |_| waits.is_finished());
+        assert_eq!(links.waits_for(0), None);
         (waits.join().unwrap(), boards)
     });
     waiting.assert_done(0..50, 1);
@@ -252,6 +260,30 @@ fn result_words_come_from_the_arena_or_from_whatever_a_closure_says() {
         let twelve = (0..12).map(|i| 11 * i).collect();
         assert_eq!(boards[0].ends[&0], (Fate::Done, twelve));
         assert_eq!(boards[1].ends[&0], (Fate::Done, vec![11, 0x100, 0]));
+    });
+}
+
+#[test]
+fn jobs_that_others_have_left_in_the_ring_are_run_too() {
+    everywhere(4, 1, |driver| {
+        let (first, first_wire) = pair("first");
+        let mut links = Links::builder(driver).link(first).open().unwrap();
+        let mut board = Board::new(5, geometry(4), first_wire);
+        board.until("its host is there", |board| {
+            links.turn(driver).unwrap();
+            board.sender.is_connected()
+        });
+        (0..4).for_each(|number| assert!(board.publish_one(number)));
+        board.until("its jobs fill the ring", |_| {
+            links.turn(driver).unwrap();
+            links.jobs() == 4
+        });
+        drop(links);
+        let (second, second_wire) = pair("second");
+        let mut links = Links::builder(driver).link(second).open().unwrap();
+        let boards = vec![Board::new(6, geometry(4), second_wire)];
+        let (boards, _) = together(&mut links, driver, boards, |_, board| board.run(0..20));
+        boards[0].assert_done(0..20, 0);
     });
 }
 
@@ -311,6 +343,23 @@ fn what_cannot_work_is_refused_with_the_numbers() {
     let long = refused(Link::new("arm", Wire::unix("x".repeat(200))));
     assert!(long.contains("File name too long"), "{long}");
 
+    assert_eq!(
+        refused(link(Results::none()).tenant(5)),
+        "link arm: tenant 5 is closed; open it (DriverBuilder::tenants)"
+    );
+    let (connected, _other) = UnixStream::pair().unwrap();
+    assert_eq!(
+        refused(Link::new("arm", Wire::accept(connected))),
+        "link arm: a socket that listens is needed"
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(
+        refused(Link::new("arm", Wire::stream(listener))),
+        "link arm: a stream (Wire::accept takes sockets that listen) is needed"
+    );
+    let zero = refused(Link::new("arm", Wire::serial("/dev/tty\0", 9600)));
+    assert!(zero.contains("Invalid argument"), "{zero}");
+
     let pairs: Vec<_> = (0..=MAX_LINKS).map(|_| pair("one of many")).collect();
     let all = pairs.into_iter().map(|(link, _)| link);
     let builder = all.fold(Links::builder(&driver), |builder, link| builder.link(link));
@@ -326,6 +375,28 @@ fn what_cannot_work_is_refused_with_the_numbers() {
     let absent = LinkEvent::WireAbsent(WireError::System { call: "tcgetattr", errno });
     assert_eq!(links.next_event(), Some((0, absent)));
     assert_eq!(links.counters(1), Default::default());
+}
+
+#[test]
+fn a_serial_device_is_one_links_alone() {
+    let mut driver = builder_twin();
+    let (_board, path) = terminal();
+    let open = || {
+        let link = Link::new("arm", Wire::serial(&path, 115_200));
+        Links::builder(&driver).link(link).open().unwrap()
+    };
+    let (mut first, mut second) = (open(), open());
+    first.turn(&mut driver).unwrap();
+    second.turn(&mut driver).unwrap();
+    assert_eq!(first.next_event(), Some((0, LinkEvent::WireUp)));
+    let Some((0, LinkEvent::WireAbsent(error))) = second.next_event() else { panic!("it is open") };
+    let errno = rustix::io::Errno::WOULDBLOCK.raw_os_error();
+    let busy = rustix::io::Errno::BUSY.raw_os_error();
+    // (Root may open it; others may not.)
+    let expected = [("flock", errno), ("open", busy)];
+    assert!(
+        matches!(error, WireError::System { call, errno } if expected.contains(&(call, errno)))
+    );
 }
 
 fn builder_twin() -> Driver {

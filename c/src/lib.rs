@@ -6,6 +6,7 @@
 #![allow(non_camel_case_types, reason = "the names that C sees")]
 
 mod error;
+mod event;
 mod job;
 mod ring;
 mod sender;

@@ -149,8 +149,8 @@ impl<const N: usize> Queue<N> {
         self.is_draining.store(true, Ordering::Relaxed);
         // As in `publish`.
         compiler_fence(Ordering::SeqCst);
-        let mut taken = Ok(());
-        while taken.is_ok() && !self.is_empty() {
+        let _end = Drain(&self.is_draining);
+        while !self.is_empty() {
             let handed_on = self.handed_on.load(Ordering::Relaxed);
             let Some(words) = self.jobs.get(handed_on as usize % N) else { break };
             let mut copy = [0; WORDS - 1];
@@ -159,14 +159,11 @@ impl<const N: usize> Queue<N> {
             }
             let [opcode, tenant, level, ref args @ ..] = copy;
             let priority = Priority::from_level(level).unwrap_or_default();
-            taken = take(&Job { opcode, tenant, priority, args });
-            if taken.is_ok() {
-                // The copy before the count, which frees its place.
-                self.handed_on.store(handed_on.wrapping_add(1), Ordering::Release);
-            }
+            take(&Job { opcode, tenant, priority, args })?;
+            // The copy before the count, which frees its place.
+            self.handed_on.store(handed_on.wrapping_add(1), Ordering::Release);
         }
-        self.is_draining.store(false, Ordering::Release);
-        taken
+        Ok(())
     }
 
     /// How many jobs there are to hand on.
@@ -178,6 +175,15 @@ impl<const N: usize> Queue<N> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Somebody drains, until this goes; even by a panic of whoever takes the jobs.
+struct Drain<'a>(&'a AtomicBool);
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | 1 HELLO | 0 | 7 properties: link revision, role, ABI revision, slots, observables, debug records, IO slots · session · session of the peer, or 0 · number of the first job or result · window in bits 0..8, bit 8: asks for a hello |
 //! | 2 PUBLISH | job | token ^ job · the slot's words 1 to 15: on the wire a status means nothing |
-//! | 3 ACK | next expected | token ^ next · credits from next on in bits 0..8, then a bit for each of the 56 frames after next: whether it has come · their last 32, unless none has |
+//! | 3 ACK | next expected | token ^ next · credits from next on in bits 0..8, then a bit for each frame after next that has come · if they do not fit, another word of them; 56 in all |
 //! | 4 RESULT | result | token · number of the job · its status word · up to 12 words |
 //! | 5 RESET | 0 | session that is refused · which property, expected, found |
 //!
@@ -44,7 +44,7 @@
 //!
 //! | input | greeting | connected |
 //! |---|---|---|
-//! | HELLO that this side has sent | ignored | ignored |
+//! | HELLO that this side has sent (connected: any of its role) | ignored | ignored |
 //! | HELLO with a wrong property | RESET to it; `Refused`, once | `Disconnected` → greeting, with a new id |
 //! | HELLO that names another session of this side, or none | HELLO to it | `Disconnected` → greeting, with a new id |
 //! | HELLO that names this session | `Connected` → connected; HELLO if it asks | of the peer's session: HELLO if it asks, and ACK; of another one: `Disconnected` → greeting, with a new id |

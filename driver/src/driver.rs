@@ -103,6 +103,8 @@ pub struct Driver {
     /// What serves I/O, if the caller does not.
     io: Option<Box<Service>>,
     pub(crate) stays: Stays,
+    /// Observables that come home whatever a dispatch asks for: start and end.
+    results: AtomicU64,
 }
 
 impl core::fmt::Debug for Driver {
@@ -129,7 +131,8 @@ impl Driver {
     ) -> Self {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let (prefetch_failures, ended, io, stays) = (0, 0, None, Stays::default());
-        Self { id, device, publisher, work, uses_io, prefetch_failures, ended, stays, io }
+        let results = AtomicU64::new(0);
+        Self { id, device, publisher, work, uses_io, prefetch_failures, ended, stays, io, results }
     }
 
     /// A builder of another row on this one's device, with its kernel, backend, lane order,

@@ -65,7 +65,7 @@
 //! # };
 //! while is_running() {
 //!     links.turn(&mut driver)?; // Bytes in, slots into the ring.
-//!     if links.jobs() > 0 {
+//!     if driver.has_work() {
 //!         driver.dispatch(&Readback::observables(0..64))?;
 //!         links.turn(&mut driver)?; // Results out.
 //!     }
@@ -81,7 +81,7 @@
 //! [tenant](Link::tenant)'s, whatever tenant it names; with many links, one of each after the other.
 //! A full ring, or a tenant's quota, makes the link's microcontroller wait: nothing is lost. A slot
 //! that will never be published (an opcode that is not its tenant's, a level without slots, a
-//! [fence](SlotError::Fence)) is answered with [`Fate::NotRun`] and told as
+//! [fence](SlotError::Fence), a [shutdown](SlotError::Shutdown)) is answered with [`Fate::NotRun`] and told as
 //! [`LinkEvent::Refused`]; the others go on. Jobs end as `Done` or `Fault`, with the words that
 //! [`Results`] finds, or as `Unknown` when they, or their words, were lost.
 //!
@@ -122,6 +122,7 @@ use crate::input::{Publish, nap_of};
 use jobs::Running;
 use port::Port;
 use slipring_core::link::{LinkTicket, Receiver};
+use slipring_core::publisher::PublisherError;
 use slipring_core::slot::{ARGS, Slot};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -137,8 +138,8 @@ const BUFFER_BYTES: usize = 4096;
 
 /// Links of microcontrollers into one driver's ring.
 ///
-/// Dropping it ends them: jobs in the ring run on, and nobody hears of them. (The faults among them
-/// keep their slots until [`Driver::next_fault`] has taken them.)
+/// Dropping it ends them: jobs in the ring stay there for the next dispatch, and nobody hears of
+/// them. The faults among them keep their slots until [`Driver::next_fault`] has taken them.
 pub struct Links {
     engine: Box<dyn Engine>,
     rung: Rung,
@@ -172,6 +173,8 @@ struct Line {
     /// Its jobs in the ring, of earlier connections too.
     in_ring: u32,
     is_blocked: bool,
+    /// Why its next slot waits.
+    waits_for: Option<PublisherError>,
     counters: LinkCounters,
 }
 
@@ -203,7 +206,8 @@ impl Links {
         self.rung
     }
 
-    /// Whether the microcontroller of a link is there; of no such link, none is.
+    /// Whether the microcontroller of a link is there, as far as is known: one that has lost its power
+    /// is missed when it comes back. Of no such link, none is.
     pub fn is_connected(&self, link: usize) -> bool {
         self.lines.get(link).is_some_and(|line| line.receiver.is_connected())
     }
@@ -213,6 +217,13 @@ impl Links {
         let line = self.lines.get(link);
         line.map(|line| LinkCounters { frames: line.receiver.counters(), ..line.counters })
             .unwrap_or_default()
+    }
+
+    /// Why the next slot of a link waits, as of the last turn: the ring is full, or its tenant's quota
+    /// is. A full ring that does not get empty holds faults that nobody has read, or jobs that nobody
+    /// dispatches: the error counts both.
+    pub fn waits_for(&self, link: usize) -> Option<PublisherError> {
+        self.lines.get(link)?.waits_for
     }
 
     /// Jobs of links that are in the ring, to be dispatched or looked at.

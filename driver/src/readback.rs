@@ -22,6 +22,15 @@ pub struct Readback {
     all: bool,
 }
 
+/// The smallest range that has both in it.
+pub(crate) fn hull(one: Range<u32>, other: Range<u32>) -> Range<u32> {
+    match (one.is_empty(), other.is_empty()) {
+        (true, _) => other,
+        (_, true) => one,
+        _ => one.start.min(other.start)..one.end.max(other.end),
+    }
+}
+
 impl Readback {
     /// Counters and slots, nothing else: observables, debug log and the rest keep the values that
     /// they had in [`Driver::row`](crate::Driver::row), unless the row is shared with the GPU or
@@ -68,6 +77,12 @@ impl Readback {
 
     pub(crate) fn whole_ring(&self) -> bool {
         self.ring
+    }
+
+    /// These, and observables that come home whatever was asked for.
+    pub(crate) fn with_results(&self, results: Range<u32>) -> Self {
+        let observables = hull(self.observables.clone(), results);
+        Self { observables, ..self.clone() }
     }
 
     /// These and every word that a drain may change beside the ring.

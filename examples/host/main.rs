@@ -85,7 +85,7 @@ fn run(wire: Wire, once: bool) -> Result<(), Box<dyn Error>> {
     let (mut shown, mut has_gone) = (Instant::now(), false);
     while !(once && has_gone) {
         links.turn(&mut driver)?;
-        if links.jobs() > 0 {
+        if driver.has_work() {
             driver.dispatch(&Readback::observables(0..OBSERVABLES))?;
             links.turn(&mut driver)?;
         }

@@ -113,7 +113,7 @@ fn serve(choice: BackendChoice, wire: Wire, is_over: &AtomicBool) {
     let readback = Readback::observables(0..SLOTS);
     while !is_over.load(Ordering::Relaxed) {
         links.turn(&mut driver).expect("it turns");
-        if links.jobs() > 0 {
+        if driver.has_work() {
             driver.dispatch(&readback).expect("a drain");
             links.turn(&mut driver).expect("it turns");
         }

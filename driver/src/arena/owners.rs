@@ -33,6 +33,11 @@ impl Arena {
     fn owners(&self) -> MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Forgets the chunks of readers that are gone, but those whose jobs are unfinished.
+    pub(crate) fn retain_left(&self, mut is_unfinished: impl FnMut(Ticket) -> bool) {
+        self.owners().left.retain(|(_, ticket)| is_unfinished(*ticket));
+    }
 }
 
 /// The right to read into chunks of an arena.
@@ -76,16 +81,18 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    /// The right to these bytes; or which of them a reader has, and the reader's.
+    /// The right to these bytes; or which of them a reader has, or jobs that one has left, and whose
+    /// they are.
     pub(crate) fn new(
         arena: &Arc<Arena>,
         regions: Vec<Range<usize>>,
     ) -> Result<Self, (Range<usize>, Range<usize>)> {
         let mut owners = arena.owners();
-        if let Some(read) = &owners.read
-            && let Some(region) = regions.iter().find(|region| overlap(region, read))
-        {
-            return Err((region.clone(), read.clone()));
+        let left = owners.left.iter().map(|(chunk, _)| arena.chunk(*chunk));
+        for read in owners.read.iter().cloned().chain(left) {
+            if let Some(region) = regions.iter().find(|region| overlap(region, &read)) {
+                return Err((region.clone(), read));
+            }
         }
         owners.loaded.extend_from_slice(&regions);
         drop(owners);

@@ -1,12 +1,14 @@
 //! Drains: started, waited for, looked at.
 
 use super::{Driver, DriverError};
-use crate::readback::Readback;
+use crate::readback::{Readback, hull};
 use crate::rows::dispatch_each;
 use crate::stats::Drained;
 use slipring_core::io_queue;
 use slipring_core::layout::Buffer;
 use slipring_core::slot::State;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 impl Driver {
     /// Runs one drain over what was published, and brings `readback` home.
@@ -29,10 +31,42 @@ impl Driver {
         Ok(result)
     }
 
+    /// Whether the next dispatch has slots to look at: such as were published, or whose I/O has
+    /// ended. (While a kernel stays on, or drains are in flight, nothing is said of what they have.)
+    ///
+    /// ```
+    /// # use slipring_core::{layout::Geometry, opcode, ring::Job};
+    /// # use slipring_driver::{BackendChoice, Driver, Kernel, Readback};
+    /// # let choice = BackendChoice::Twin;
+    /// # let kernel = Kernel::builder().build()?;
+    /// # let mut driver = Driver::builder(kernel, Geometry::of_slots(4, 1)?).backend(choice).open()?;
+    /// driver.publish(&Job::new(opcode::NOP, &[]))?;
+    /// while driver.has_work() {
+    ///     driver.dispatch(&Readback::none())?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn has_work(&self) -> bool {
+        self.work.len() > 0
+    }
+
+    /// Has these observables come home with each drain from now on, where the host's row is a copy.
+    pub(crate) fn always_read(&self, observables: Range<u32>) {
+        let wanted = hull(self.results(), observables);
+        let packed = u64::from(wanted.start) << 32 | u64::from(wanted.end);
+        self.results.store(packed, Ordering::Relaxed);
+    }
+
+    fn results(&self) -> Range<u32> {
+        let packed = self.results.load(Ordering::Relaxed);
+        (packed >> 32) as u32..packed as u32
+    }
+
     /// Has a drain of all that is listed wait to be submitted.
     pub(crate) fn begin(&mut self, readback: &Readback) -> Result<(), DriverError> {
         self.serve_io();
         self.work.sort();
+        let readback = &readback.with_results(self.results());
         match self.device.begin(&mut self.work, readback, self.uses_io) {
             true => Ok(()),
             false => Err(DriverError::InFlight { most: self.device.most_flights() }),

@@ -5,6 +5,7 @@ use crate::dirty::Unit;
 use crate::input::{IngestPath, IoPump, IoPumpError, Service, log_failure};
 use slipring_core::io_queue::{Completion, IoQueueError, MAX_SLOTS, Request};
 use slipring_core::opcode;
+use slipring_core::publisher::Outcome;
 use std::time::{Duration, Instant};
 
 impl Driver {
@@ -80,7 +81,11 @@ impl Driver {
         if self.io.is_some() {
             return Err(IoPumpError::Attached);
         }
-        let service = Service::open(pump, self.device.options().arena.as_ref())?;
+        let arena = self.device.options().arena.clone();
+        if let Some(arena) = &arena {
+            arena.retain_left(|ticket| self.outcome(ticket) == Outcome::Pending);
+        }
+        let service = Service::open(pump, arena.as_ref())?;
         self.io = Some(Box::new(service));
         Ok(())
     }

@@ -27,6 +27,7 @@ pub(crate) struct Refusals {
     /// A bit each.
     levels: u32,
     tenants: u32,
+    last: Option<PublisherError>,
 }
 
 impl Refusals {
@@ -43,7 +44,13 @@ impl Refusals {
             PublisherError::Quota { tenant, .. } => self.tenants |= 1 << tenant,
             _ => return false,
         }
+        self.last = Some(*error);
         true
+    }
+
+    /// The last reason.
+    pub(crate) fn last(&self) -> Option<PublisherError> {
+        self.last
     }
 }
 

@@ -41,7 +41,7 @@ pub enum IoPumpError {
     /// A region that the arena does not have.
     #[error("handle {handle} is bytes {start}..{end} of an arena of {bytes}")]
     Region { handle: u32, start: usize, end: usize, bytes: usize },
-    /// What is loaded would land on what an ingest reads.
+    /// What is loaded would land on what an ingest reads, or has left to jobs that are unfinished.
     #[error(
         "bytes {start}..{end} of the arena are to be loaded into, and an ingest reads into \
          {read_start}..{read_end}; keep chunks for the pump (IngestBuilder::chunks)"

@@ -1,5 +1,6 @@
 //! What bytes come from.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::ReadWriteFlags;
 use rustix::net::{SocketType, sockopt::socket_type};
@@ -171,7 +172,8 @@ fn open_file(
     }
     let file = File::open(path)?;
     let len_bytes = file.metadata()?.len();
-    if len_bytes == 0 && file.read_at(&mut [0], 0)? > 0 {
+    // (One that is not ready would keep whoever asks, and is no regular file to us either.)
+    if len_bytes == 0 && (!is_ready(&file) || file.read_at(&mut [0], 0)? > 0) {
         return Ok(Err("a file that gives no length, and has bytes"));
     }
     let wants_direct = match caching {
@@ -187,6 +189,12 @@ fn open_file(
         .filter(|direct| [step, chunk_bytes].iter().all(|bytes| bytes % direct.block_bytes == 0));
     let range = Some(FileRange { step, len_bytes });
     Ok(Ok(Opened { path: Arc::clone(path), file, direct, range }))
+}
+
+/// Whether a read would not wait.
+fn is_ready(file: &File) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// The file past the page cache, if the file system can.

@@ -32,8 +32,8 @@ impl Link {
         Self { name: name.into(), wire, tenant: 0, results: Results::none() }
     }
 
-    /// Whose the link's slots are, whatever tenant the microcontroller has written there. (Tenant 0
-    /// may write every word of the control buffer, and shut the ring down.)
+    /// Whose the link's slots are, whatever tenant the microcontroller has written there. Tenant 0 may
+    /// write every word of the control buffer: give whom you do not trust another one.
     #[must_use]
     pub fn tenant(mut self, tenant: u32) -> Self {
         self.tenant = tenant;
@@ -79,8 +79,8 @@ impl<'a> LinksBuilder<'a> {
     /// is not there is waited for.
     ///
     /// # Errors
-    /// [`LinksError::TooMany`], [`LinksError::Tenant`], [`LinksError::ResultWords`],
-    /// [`LinksError::ResultRange`], [`LinksError::Wire`] for what will not get better by itself (a
+    /// [`LinksError::TooMany`], [`LinksError::Tenant`], [`LinksError::Closed`],
+    /// [`LinksError::ResultWords`], [`LinksError::ResultRange`], [`LinksError::Wire`] for what will not get better by itself (a
     /// rate that no wire has, a path that no socket can have), [`LinksError::Engine`].
     pub fn open(self) -> Result<Links, LinksError> {
         let Self { driver, links, rung } = self;
@@ -90,11 +90,11 @@ impl<'a> LinksBuilder<'a> {
         }
         for Link { name, wire, tenant, results } in &links {
             let named = || name.clone();
-            driver
-                .publisher
-                .tenants()
-                .get(*tenant)
-                .map_err(|error| LinksError::Tenant { link: named(), error })?;
+            let rights = driver.publisher.tenants().get(*tenant);
+            let rights = rights.map_err(|error| LinksError::Tenant { link: named(), error })?;
+            if rights.first_opcode > rights.last_opcode {
+                return Err(LinksError::Closed { link: named(), tenant: *tenant });
+            }
             results.check(name, driver)?;
             wire.check().map_err(|error| LinksError::Wire { link: named(), error })?;
         }
@@ -106,6 +106,9 @@ impl<'a> LinksBuilder<'a> {
         let (engine, rung) = climb_for_streams(&landing, transfers, count.max(1) as u32, rung)
             .map_err(|source| LinksError::Engine { source })?;
         let geometry = driver.device.host().geometry();
+        for link in &links {
+            driver.always_read(link.results.observed(geometry.slots()));
+        }
         let lines = (0..).zip(links).map(|(index, link)| Line {
             name: link.name,
             tenant: link.tenant,
@@ -115,6 +118,7 @@ impl<'a> LinksBuilder<'a> {
             held: None,
             in_ring: 0,
             is_blocked: false,
+            waits_for: None,
             counters: Default::default(),
         });
         Ok(Links {

@@ -53,6 +53,9 @@ pub enum SlotError {
     /// A fence covers the slots before its own, which in a ring of many are anybody's.
     #[error("a fence would hold the slots of others; wait for the results instead")]
     Fence,
+    /// A shutdown ends the drain for everybody: it is the host's.
+    #[error("a shutdown would stop everybody's jobs; it is the host's to ask for")]
+    Shutdown,
 }
 
 /// What a link has counted since it was opened.
@@ -92,6 +95,9 @@ pub enum LinksError {
     /// A link's tenant is not one.
     #[error("link {link}: {error}")]
     Tenant { link: String, error: TenantError },
+    /// A link's tenant may publish nothing at all.
+    #[error("link {link}: tenant {tenant} is closed; open it (DriverBuilder::tenants)")]
+    Closed { link: String, tenant: u32 },
     /// A wire that will not open, whatever one waits for.
     #[error("link {link}: {error}")]
     Wire { link: String, error: WireError },

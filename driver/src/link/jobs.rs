@@ -5,7 +5,7 @@ use super::{Line, LinkEvent, Links, SlotError};
 use crate::input::{Publish, Refusals};
 use slipring_core::link::{Fate, LinkTicket, ResultError, ResultWords};
 use slipring_core::opcode;
-use slipring_core::publisher::{Outcome, Ticket};
+use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
 use slipring_core::slot::{Priority, Slot};
 
@@ -20,8 +20,8 @@ pub(super) struct Running {
 /// What became of a slot that was to be published.
 enum Put {
     Published(Ticket),
-    /// The ring has no room for it now.
-    Later,
+    /// The ring has no room for it now; why, if it was asked.
+    Later(Option<PublisherError>),
     Refused(SlotError),
 }
 
@@ -147,14 +147,16 @@ impl Links {
             match self.put(host, &slot, tenant, refusals, stays_on) {
                 Put::Published(job) => {
                     let line = &mut self.lines[link];
+                    line.waits_for = None;
                     line.in_ring += 1;
                     line.counters.published += 1;
                     self.is_ours[job.slot as usize] = true;
                     self.running.push(Running { link, ticket, job });
                     return true;
                 }
-                Put::Later => {
+                Put::Later(why) => {
                     let line = &mut self.lines[link];
+                    line.waits_for = why.or(line.waits_for).or(refusals.last());
                     (line.held, line.is_blocked) = (Some((ticket, slot)), true);
                     return false;
                 }
@@ -177,11 +179,13 @@ impl Links {
         let Some(priority) = Priority::from_level(slot.priority) else {
             return Put::Refused(SlotError::Level { level: slot.priority });
         };
-        if slot.opcode == opcode::BATCH_FENCE {
-            return Put::Refused(SlotError::Fence);
+        match slot.opcode {
+            opcode::BATCH_FENCE => return Put::Refused(SlotError::Fence),
+            opcode::SHUTDOWN => return Put::Refused(SlotError::Shutdown),
+            _ => {}
         }
         if refusals.has(priority, tenant) {
-            return Put::Later;
+            return Put::Later(None);
         }
         let job = Job::new(slot.opcode, &slot.args).tenant(tenant).priority(priority);
         let mut published = host.publish(&job);
@@ -196,7 +200,7 @@ impl Links {
         }
         match published {
             Ok(job) => Put::Published(job),
-            Err(error) if refusals.add(&error) => Put::Later,
+            Err(error) if refusals.add(&error) => Put::Later(Some(error)),
             Err(error) => Put::Refused(error.into()),
         }
     }

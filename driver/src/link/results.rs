@@ -5,6 +5,7 @@ use crate::driver::{Driver, DriverError};
 use slipring_core::link::{Fate, LinkTicket, ResultWords};
 use slipring_core::row::Row;
 use slipring_core::slot::Slot;
+use std::ops::Range;
 use std::sync::atomic::AtomicU32;
 
 /// Where the words come from that go back with a job's end. A job has its slot to itself until
@@ -55,7 +56,7 @@ impl Results {
     }
 
     /// `words` observables of jobs that have ended well, from `first + words * job.slot` on; 1 to 12.
-    /// Where the host's row is a copy, each dispatch has to read them back.
+    /// Where the host's row is a copy, each drain brings them home by itself.
     pub fn observables(first: u32, words: u32) -> Self {
         Self(Source::Observables { first, words })
     }
@@ -77,6 +78,14 @@ impl Results {
     /// ```
     pub fn from_job(words: impl FnMut(&mut JobEnd<'_>) -> ResultWords + Send + 'static) -> Self {
         Self(Source::Job(Box::new(words)))
+    }
+
+    /// The observables that it takes words from, in a ring of so many slots.
+    pub(super) fn observed(&self, slots: u32) -> Range<u32> {
+        match self.0 {
+            Source::Observables { first, words } => first..first + words * slots,
+            _ => 0..0,
+        }
     }
 
     /// Checks that there is a block for each slot.

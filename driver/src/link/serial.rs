@@ -1,7 +1,7 @@
 //! Serial devices: raw, 8N1, at any rate that the device has.
 
 use super::wire::{WireError, at};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::termios::{
     ControlModes, InputModes, OptionalActions, QueueSelector, SpecialCodeIndex, ioctl_tiocexcl,
     ioctl_tiocnxcl, tcflush, tcgetattr, tcsetattr,
@@ -18,7 +18,8 @@ pub(super) fn open(path: &Path, baud: u32, rts_cts: bool) -> Result<OwnedFd, Wir
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open(path, flags, Mode::empty()).map_err(at("open"))?;
     let mut modes = tcgetattr(&device).map_err(at("tcgetattr"))?;
-    ioctl_tiocexcl(&device).map_err(at("TIOCEXCL"))?;
+    // Who else asks is told: root may open what is exclusive.
+    flock(&device, FlockOperation::NonBlockingLockExclusive).map_err(at("flock"))?;
     modes.make_raw();
     modes.input_modes.remove(InputModes::IXOFF | InputModes::IXANY | InputModes::INPCK);
     modes.control_modes.remove(ControlModes::CSIZE | ControlModes::CSTOPB | ControlModes::PARENB);
@@ -32,6 +33,7 @@ pub(super) fn open(path: &Path, baud: u32, rts_cts: bool) -> Result<OwnedFd, Wir
     // A driver that cannot takes another one, and says nothing.
     let actual = tcgetattr(&device).map_err(at("tcgetattr"))?.output_speed();
     check_baud(baud, actual)?;
+    ioctl_tiocexcl(&device).map_err(at("TIOCEXCL"))?;
     Ok(device)
 }
 

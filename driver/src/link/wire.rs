@@ -4,13 +4,14 @@ use super::serial;
 use rustix::io::Errno;
 use rustix::net::sockopt::{
     set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
-    set_tcp_user_timeout,
+    set_tcp_user_timeout, socket_acceptconn,
 };
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, connect, socket_with,
 };
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ enum Kind {
 pub const MAX_BAUD: u32 = 4_000_000;
 
 impl Wire {
-    /// A serial device: raw bytes, 8N1, for this process alone (TIOCEXCL), 1 to [`MAX_BAUD`] baud.
+    /// A serial device: raw bytes, 8N1, for this process alone (TIOCEXCL, and a lock that others may ask
+    /// for), 1 to [`MAX_BAUD`] baud.
     /// It may be plugged in and out at any time; a path under `/dev/serial/by-id` stays the same.
     /// (FTDI adapters keep bytes for 16 ms, unless `latency_timer` in
     /// `/sys/bus/usb-serial/devices/ttyUSB0` says 1.)
@@ -111,8 +113,17 @@ impl Wire {
                 Err(WireError::BaudRange { baud: *baud })
             }
             Kind::Unix(path) => SocketAddrUnix::new(path.as_path()).map(drop).map_err(at("bind")),
+            Kind::Serial { path, .. } if path.as_os_str().as_bytes().contains(&0) => {
+                Err(at("open")(Errno::INVAL))
+            }
             // A listener never blocks: whoever was at it may have gone.
-            Kind::Accept(listener) => set_blocking(listener, false).map_err(at("fcntl")),
+            Kind::Accept(socket) if is_listening(socket) => {
+                set_blocking(socket, false).map_err(at("fcntl"))
+            }
+            Kind::Accept(_) => Err(WireError::Kind { expected: "a socket that listens" }),
+            Kind::Stream(Some(stream)) if is_listening(stream) => Err(WireError::Kind {
+                expected: "a stream (Wire::accept takes sockets that listen)",
+            }),
             _ => Ok(()),
         }
     }
@@ -178,6 +189,11 @@ fn connect_to(
     }
 }
 
+fn is_listening(fd: &OwnedFd) -> bool {
+    // What is no socket does not.
+    socket_acceptconn(fd).unwrap_or(false)
+}
+
 /// Small frames at once, and an end to peers that have gone without a word. Of no effect on Unix
 /// sockets.
 fn tune_tcp(fd: &OwnedFd) {
@@ -209,6 +225,9 @@ pub enum WireError {
     /// Slower than a wire can be, or faster than the link is made for.
     #[error("{baud} baud; a serial wire has 1 to {MAX_BAUD}")]
     BaudRange { baud: u32 },
+    /// Another kind of file than this wire is made of.
+    #[error("{expected} is needed")]
+    Kind { expected: &'static str },
     /// The device runs at another speed than the one that was asked for: more than 2 % off.
     #[error("the device runs at {actual} baud where {wanted} were asked for; choose a rate it has")]
     Baud { wanted: u32, actual: u32 },

@@ -27,6 +27,7 @@ pub fn check() -> Outcome {
     example("histogram")?;
     example("index_walk")?;
     example("rows")?;
+    example("stream_to_file")?;
     // Only a GPU's kernel stays on.
     if crate::skips_gpu() { Ok(()) } else { example("control_loop") }
 }
