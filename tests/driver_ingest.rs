@@ -137,7 +137,8 @@ fn of_a_file_that_became_shorter_the_missing_chunks_are_named() {
                 let first = offset.max(10 * 4096 + 100).min(offset + 100);
                 assert_eq!((chunk.bytes, error.offset, error.errno), (0, first, None));
                 let path = file.0.display();
-                let why = "the file ends before the length that it gave when it was opened";
+                let why = "the file ends before the length that it gave when it was opened \
+                           (files that never have theirs, as in /sys, are for Source::stream)";
                 assert_eq!(error.to_string(), format!("{path} at byte {first}: {why}"));
             }
             let end = ingest.next_end().unwrap();

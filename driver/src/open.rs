@@ -151,7 +151,11 @@ impl DriverBuilder {
         let lists = || WorkList::new(self.partitions.sizes());
         let flights: Vec<_> = (0..options.in_flight).map(|_| lists()).collect();
         let device = Device::new(shared, opened, mirror, options, flights);
-        Ok(Driver::new(device, publisher, lists(), self.kernel.requests_io()))
+        // (What the twin of a handler asks for is not to be seen in its WGSL.)
+        let runs_twins =
+            device.resident.info().backend == "twin" && !self.kernel.handlers().is_empty();
+        let uses_io = runs_twins || self.kernel.requests_io();
+        Ok(Driver::new(device, publisher, lists(), uses_io))
     }
 
     fn check(&self) -> Result<(), OpenError> {

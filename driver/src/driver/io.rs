@@ -35,7 +35,7 @@ impl Driver {
             let row = self.device.host().row();
             let waiting = row.waiting_slot(io_slot);
             let level = waiting.and_then(|slot| self.publisher.partitions().level_of(slot));
-            log_failure(io_slot, completion, level.is_some());
+            log_failure(&row.io_queue, io_slot, completion, level.is_some());
             if let (Some(slot), Some(level)) = (waiting, level) {
                 self.work.push(slot, level, false);
             } else {
@@ -91,7 +91,8 @@ impl Driver {
     }
 
     /// Ends the pump, if there is one, when its transfers have ended. Requests that it had not served
-    /// are there for the next one, or for [`Driver::claim_io`].
+    /// are there for the next one, or for [`Driver::claim_io`]. One that was under way begins anew: of a
+    /// stream, what a READ has taken by then is lost, and what a WRITE has put there comes twice.
     pub fn detach_io(&mut self) {
         self.land();
         self.forget_io();

@@ -208,7 +208,11 @@ impl core::fmt::Display for ReadError {
         write!(f, "{} at byte {offset}: ", path.display())?;
         match errno {
             Some(errno) => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
-            None => write!(f, "the file ends before the length that it gave when it was opened"),
+            None => write!(
+                f,
+                "the file ends before the length that it gave when it was opened (files that never have \
+                 theirs, as in /sys, are for Source::stream)"
+            ),
         }
     }
 }

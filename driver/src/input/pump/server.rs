@@ -6,11 +6,12 @@ use crate::input::engine::{
     Ended, Engine, FileRef, MAX_TRIES, Op, Transfer, is_passing, unless_passing,
 };
 use rustix::io::Errno;
-use slipring_core::io_queue::{Completion, MAX_SLOTS, Request, op};
+use slipring_core::io_queue::{Completion, IoQueue, MAX_SLOTS, Request, SLOT_WORDS, op, word};
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A request that has ended, by its IO slot.
@@ -154,7 +155,14 @@ impl Server {
     /// from now on, or these once more, and no byte may land late.
     pub(super) fn forget(&mut self) {
         for io_slot in 0..MAX_SLOTS {
-            if let Pending::Moving { .. } = self.pending[io_slot] {
+            if let Pending::Moving { part, moved, .. } = self.pending[io_slot] {
+                if part.offset.is_none() && moved > 0 {
+                    tracing::warn!(
+                        io_slot,
+                        moved,
+                        "a request of a stream begins anew, in the middle"
+                    );
+                }
                 self.engine.cancel(io_slot as u32);
             }
         }
@@ -241,11 +249,27 @@ pub(super) fn ending(bytes: u32, is_carried: bool) -> Completion {
 }
 
 /// Says why a request has failed: the slot that waits, if one does, knows only that it has.
-pub(crate) fn log_failure(io_slot: u32, completion: Completion, waits: bool) {
-    if let Completion::Error { errno } = completion {
-        let error = io::Error::from_raw_os_error(errno as i32);
-        tracing::warn!(io_slot, errno, waits, "I/O failed that a kernel has asked for: {error}");
-    }
+pub(crate) fn log_failure(
+    queue: &IoQueue<'_, AtomicU32>,
+    io_slot: u32,
+    completion: Completion,
+    waits: bool,
+) {
+    let Completion::Error { errno } = completion else { return };
+    let words = queue.words().get(io_slot as usize * SLOT_WORDS..).unwrap_or(&[]);
+    let asked = |word: usize| words.get(word).map_or(0, |word| word.load(Ordering::Relaxed));
+    let error = io::Error::from_raw_os_error(errno as i32);
+    tracing::warn!(
+        io_slot,
+        op = asked(word::OP),
+        source = asked(word::SOURCE),
+        destination = asked(word::DESTINATION),
+        offset = u64::from(asked(word::OFFSET_HIGH)) << 32 | u64::from(asked(word::OFFSET_LOW)),
+        slot = asked(word::TAG),
+        errno,
+        waits,
+        "I/O failed that a kernel has asked for: {error}"
+    );
 }
 
 pub(super) fn failure(errno: Errno) -> Completion {

@@ -62,7 +62,7 @@ impl Turn {
         if queue.complete(&[(io_slot, completion)]).is_err() {
             return true;
         }
-        log_failure(io_slot, completion, waits);
+        log_failure(queue, io_slot, completion, waits);
         if !waits {
             set_status(queue, io_slot, status::EMPTY);
             self.failures += u32::from(matches!(completion, Completion::Error { .. }));
