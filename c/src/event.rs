@@ -1,6 +1,6 @@
 //! What a link tells.
 
-use slipring_core::link::{Event, Fate, LinkTicket, Notice};
+use slipring_core::link::{Event, Fate, LinkTicket, Notice, Refusal};
 
 /// A job's number on a link.
 #[derive(Clone, Copy, Default)]
@@ -63,6 +63,12 @@ pub struct slipring_event {
     pub found: u32,
 }
 
+impl slipring_event {
+    fn refusal(kind: u32, Refusal { reason, expected, found }: Refusal) -> Self {
+        Self { kind, property: reason as u32, expected, found, ..Self::default() }
+    }
+}
+
 impl From<Event> for slipring_event {
     fn from(event: Event) -> Self {
         let none = Self::default();
@@ -72,20 +78,10 @@ impl From<Event> for slipring_event {
                 Self { kind: SLIPRING_EVENT_CONNECTED, ticket, ..none }
             }
             Event::Link(Notice::Disconnected) => Self { kind: SLIPRING_EVENT_DISCONNECTED, ..none },
-            Event::Link(Notice::Refused(refusal)) => Self {
-                kind: SLIPRING_EVENT_REFUSED,
-                property: refusal.reason as u32,
-                expected: refusal.expected,
-                found: refusal.found,
-                ..none
-            },
-            Event::Link(Notice::RefusedByPeer(refusal)) => Self {
-                kind: SLIPRING_EVENT_REFUSED_BY_PEER,
-                property: refusal.reason as u32,
-                expected: refusal.expected,
-                found: refusal.found,
-                ..none
-            },
+            Event::Link(Notice::Refused(why)) => Self::refusal(SLIPRING_EVENT_REFUSED, why),
+            Event::Link(Notice::RefusedByPeer(why)) => {
+                Self::refusal(SLIPRING_EVENT_REFUSED_BY_PEER, why)
+            }
             Event::Finished { ticket, fate, words } => {
                 let (fate, fault) = match fate {
                     Fate::Done => (SLIPRING_FATE_DONE, 0),

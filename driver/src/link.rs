@@ -168,13 +168,10 @@ struct Line {
     results: Results,
     port: Port,
     receiver: Receiver<WINDOW>,
-    /// A slot that the ring had no room for.
-    held: Option<(LinkTicket, Slot)>,
+    /// A slot that the ring had no room for, and why.
+    held: Option<(LinkTicket, Slot, PublisherError)>,
     /// Its jobs in the ring, of earlier connections too.
     in_ring: u32,
-    is_blocked: bool,
-    /// Why its next slot waits.
-    waits_for: Option<PublisherError>,
     counters: LinkCounters,
 }
 
@@ -223,7 +220,7 @@ impl Links {
     /// is. A full ring that does not get empty holds faults that nobody has read, or jobs that nobody
     /// dispatches: the error counts both.
     pub fn waits_for(&self, link: usize) -> Option<PublisherError> {
-        self.lines.get(link)?.waits_for
+        self.lines.get(link)?.held.map(|(_, _, why)| why)
     }
 
     /// Jobs of links that are in the ring, to be dispatched or looked at.
@@ -253,10 +250,7 @@ impl Links {
     /// [`LinksError::OtherDriver`], [`LinksError::Engine`], [`LinksError::Persist`]. Nothing is
     /// forgotten: the next turn goes on.
     pub fn turn(&mut self, host: &mut impl Publish) -> Result<(), LinksError> {
-        if host.driver().id != self.driver {
-            return Err(LinksError::OtherDriver);
-        }
-        let stays_on = host.serve()?;
+        let stays_on = self.serve(host)?;
         self.reap();
         self.answer(host);
         self.published = self.publish(host, stays_on);
@@ -275,10 +269,7 @@ impl Links {
     /// # Errors
     /// As [`Links::turn`].
     pub fn wait(&mut self, host: &mut impl Publish, timeout: Duration) -> Result<(), LinksError> {
-        if host.driver().id != self.driver {
-            return Err(LinksError::OtherDriver);
-        }
-        let stays_on = host.serve()?;
+        let stays_on = self.serve(host)?;
         if !stays_on && self.published > 0 {
             return Ok(());
         }
@@ -304,6 +295,14 @@ impl Links {
                 host.serve()?;
             }
         }
+    }
+
+    /// Serves the host's kernel, if it is these links' and one stays on; says whether one does.
+    fn serve(&self, host: &mut impl Publish) -> Result<bool, LinksError> {
+        if host.driver().id != self.driver {
+            return Err(LinksError::OtherDriver);
+        }
+        Ok(host.serve()?)
     }
 
     /// Whether a job in the ring has ended.

@@ -4,9 +4,10 @@ use crate::driver::Driver;
 use crate::overlapped::Overlapped;
 use crate::persistent::{PersistError, Persistent};
 use crate::rows::sealed::Sealed;
+use slipring_core::control::TENANTS;
 use slipring_core::publisher::{Outcome, PublisherError, Ticket};
 use slipring_core::ring::Job;
-use slipring_core::slot::Priority;
+use slipring_core::slot::{LEVELS, Priority};
 
 /// What [`Ingest`](super::Ingest) and [`Links`](crate::link::Links) publish through: a [`Driver`],
 /// or one of its guards, [`Overlapped`] and [`Persistent`].
@@ -21,36 +22,34 @@ pub trait Publish: sealed::Serve {
     fn outcome(&mut self, ticket: Ticket) -> Outcome;
 }
 
-/// Whose jobs the ring does not take now, so that nobody asks again.
+/// Why the ring does not take jobs now, once for each level and tenant, so that nobody asks again.
 #[derive(Default)]
-pub(crate) struct Refusals {
-    /// A bit each.
-    levels: u32,
-    tenants: u32,
-    last: Option<PublisherError>,
-}
+pub(crate) struct Refusals(heapless::Vec<PublisherError, { LEVELS + TENANTS as usize }>);
 
 impl Refusals {
-    pub(crate) fn has(&self, priority: Priority, tenant: u32) -> bool {
-        // A tenant beyond the table is refused for good.
-        let tenant = 1u32.checked_shl(tenant).unwrap_or(0);
-        self.levels & 1 << priority as u32 != 0 || self.tenants & tenant != 0
+    /// Why jobs of this level, or of this tenant, are not taken; none if nobody has asked.
+    pub(crate) fn reason(&self, priority: Priority, tenant: u32) -> Option<PublisherError> {
+        let is_theirs = |error: &&PublisherError| match error {
+            PublisherError::Full { priority: level, .. } => *level == priority,
+            PublisherError::Quota { tenant: other, .. } => *other == tenant,
+            _ => false,
+        };
+        self.0.iter().find(is_theirs).copied()
     }
 
     /// Notes why a job was not published, if it may be later.
     pub(crate) fn add(&mut self, error: &PublisherError) -> bool {
-        match error {
-            PublisherError::Full { priority, .. } => self.levels |= 1 << *priority as u32,
-            PublisherError::Quota { tenant, .. } => self.tenants |= 1 << tenant,
-            _ => return false,
+        let is_passing = Self::is_passing(error);
+        if is_passing {
+            // There is room: each is asked for once.
+            let _ = self.0.push(*error);
         }
-        self.last = Some(*error);
-        true
+        is_passing
     }
 
-    /// The last reason.
-    pub(crate) fn last(&self) -> Option<PublisherError> {
-        self.last
+    /// Whether a job that was not published may be later.
+    pub(crate) fn is_passing(error: &PublisherError) -> bool {
+        matches!(error, PublisherError::Full { .. } | PublisherError::Quota { .. })
     }
 }
 

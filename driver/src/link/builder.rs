@@ -117,8 +117,6 @@ impl<'a> LinksBuilder<'a> {
             receiver: Receiver::new(random(), geometry),
             held: None,
             in_ring: 0,
-            is_blocked: false,
-            waits_for: None,
             counters: Default::default(),
         });
         Ok(Links {

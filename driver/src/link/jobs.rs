@@ -20,8 +20,8 @@ pub(super) struct Running {
 /// What became of a slot that was to be published.
 enum Put {
     Published(Ticket),
-    /// The ring has no room for it now; why, if it was asked.
-    Later(Option<PublisherError>),
+    /// The ring has no room for it now.
+    Later(PublisherError),
     Refused(SlotError),
 }
 
@@ -108,7 +108,6 @@ impl Links {
         // stays on, the next job would at once overwrite that.
         let was_frozen = host.driver().publisher.is_frozen();
         host.driver().publisher.freeze(was_frozen || stays_on);
-        self.lines.iter_mut().for_each(|line| line.is_blocked = false);
         let (mut refusals, mut published) = (Refusals::default(), 0);
         let links = self.lines.len();
         loop {
@@ -136,18 +135,17 @@ impl Links {
     ) -> bool {
         loop {
             let line = &mut self.lines[link];
-            if line.is_blocked || line.room() == 0 {
+            if line.room() == 0 {
                 return false;
             }
-            let Some((ticket, slot)) = line.held.take().or_else(|| line.receiver.next_slot())
-            else {
+            let held = line.held.take().map(|(ticket, slot, _)| (ticket, slot));
+            let Some((ticket, slot)) = held.or_else(|| line.receiver.next_slot()) else {
                 return false;
             };
             let tenant = line.tenant;
             match self.put(host, &slot, tenant, refusals, stays_on) {
                 Put::Published(job) => {
                     let line = &mut self.lines[link];
-                    line.waits_for = None;
                     line.in_ring += 1;
                     line.counters.published += 1;
                     self.is_ours[job.slot as usize] = true;
@@ -155,9 +153,7 @@ impl Links {
                     return true;
                 }
                 Put::Later(why) => {
-                    let line = &mut self.lines[link];
-                    line.waits_for = why.or(line.waits_for).or(refusals.last());
-                    (line.held, line.is_blocked) = (Some((ticket, slot)), true);
+                    self.lines[link].held = Some((ticket, slot, why));
                     return false;
                 }
                 Put::Refused(reason) => {
@@ -184,12 +180,12 @@ impl Links {
             opcode::SHUTDOWN => return Put::Refused(SlotError::Shutdown),
             _ => {}
         }
-        if refusals.has(priority, tenant) {
-            return Put::Later(None);
+        if let Some(why) = refusals.reason(priority, tenant) {
+            return Put::Later(why);
         }
         let job = Job::new(slot.opcode, &slot.args).tenant(tenant).priority(priority);
         let mut published = host.publish(&job);
-        if stays_on && published.as_ref().is_err_and(|error| Refusals::default().add(error)) {
+        if stays_on && published.as_ref().is_err_and(Refusals::is_passing) {
             // Jobs of others may have ended, of which nobody has asked.
             let driver = host.driver();
             let ring = driver.device.ring();
@@ -200,7 +196,7 @@ impl Links {
         }
         match published {
             Ok(job) => Put::Published(job),
-            Err(error) if refusals.add(&error) => Put::Later(Some(error)),
+            Err(error) if refusals.add(&error) => Put::Later(error),
             Err(error) => Put::Refused(error.into()),
         }
     }

@@ -53,7 +53,7 @@ impl Links {
         self.tell(link, LinkEvent::Peer(notice));
         // A slot that waits for room is of the connection that has ended.
         if notice == Notice::Disconnected
-            && let Some((ticket, _)) = self.lines[link].held.take()
+            && let Some((ticket, ..)) = self.lines[link].held.take()
         {
             self.orphan(link, ticket);
         }
@@ -64,7 +64,7 @@ impl Links {
         let blocking = self.is_blocking();
         let line = &mut self.lines[link];
         let event = line.port.renew(now, &mut *self.engine, blocking);
-        line.receiver.set_credits(if line.is_blocked { 0 } else { line.room() });
+        line.receiver.set_credits(if line.held.is_some() { 0 } else { line.room() });
         if line.port.takes_bytes() {
             let len = line.receiver.transmit(now, &mut self.bytes[..]);
             store_bytes(&self.landing, line.port.output(), &self.bytes[..len]);

@@ -20,7 +20,7 @@ impl Ingest {
             let room = self.reader.arena.chunk(index);
             let chunk = &mut self.chunks[index as usize];
             let reading = self.sources[chunk.source].as_ref().expect("it has a chunk outstanding");
-            if refusals.has(reading.job.priority, reading.job.tenant) {
+            if refusals.reason(reading.job.priority, reading.job.tenant).is_some() {
                 at += 1;
                 continue;
             }
