@@ -259,9 +259,8 @@ fn an_old_result_that_comes_again_takes_no_other_ones_place() {
     for number in 0..=256 {
         link.publish(&[number]).unwrap();
         link.settle();
-        for ticket in link.taken().0 {
-            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-        }
+        let tickets = link.taken().0;
+        link.finish(tickets);
         let down = link.down();
         if number == 0 {
             old = down.clone();
@@ -339,9 +338,7 @@ fn bytes_that_were_not_offered_again_are_only_lost() {
     let tickets = link.publish_all(0..3);
     link.settle();
     link.slots();
-    for ticket in tickets {
-        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-    }
+    link.finish(tickets);
     // Firmware that looks at no more than the first event of what it has read.
     for _ in 0..20 {
         let down = link.down();

@@ -174,6 +174,13 @@ impl Link {
         self.slots().into_iter().map(|(ticket, slot)| (ticket, slot.args[0])).unzip()
     }
 
+    /// Has these jobs end well, without words.
+    pub fn finish(&mut self, tickets: Vec<LinkTicket>) {
+        for ticket in tickets {
+            self.receiver.result(ticket, Fate::Done, &[]).unwrap();
+        }
+    }
+
     /// The ends of jobs that were told since this was last asked.
     pub fn fates(&mut self) -> Vec<(u32, Fate)> {
         let told = self.events.extract_if(.., |event| matches!(event, Event::Finished { .. }));

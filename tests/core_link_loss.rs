@@ -85,9 +85,8 @@ fn what_is_lost_is_known_without_a_timer_however_much_was_sent_before() {
     let mut link = Link::connected(16);
     link.publish_all(0..4);
     link.settle();
-    for ticket in link.taken().0 {
-        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-    }
+    let tickets = link.taken().0;
+    link.finish(tickets);
     link.receiver.set_credits(16);
     link.settle();
     link.fates();
@@ -101,9 +100,7 @@ fn what_is_lost_is_known_without_a_timer_however_much_was_sent_before() {
         link.settle();
         let (tickets, numbers) = link.taken();
         assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7], "round {round}");
-        for ticket in tickets {
-            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-        }
+        link.finish(tickets);
         link.receiver.set_credits(16);
         link.settle();
         assert_eq!(link.fates().len(), 8);
@@ -228,9 +225,7 @@ fn frames_that_come_twice_are_taken_once() {
     }
     link.hear_up(&up);
     assert_eq!(link.taken().0, tickets);
-    for ticket in tickets {
-        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-    }
+    link.finish(tickets);
     let down = link.down();
     link.hear_down(&down);
     link.hear_down(&down);
@@ -309,9 +304,7 @@ fn what_is_missing_is_told_before_anything_else() {
     link.settle();
     link.slots();
     link.settle();
-    for ticket in tickets {
-        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-    }
+    link.finish(tickets);
     link.publish_all(4..6);
     let up = link.up();
     link.hear_up(&up[72..]);
@@ -326,9 +319,7 @@ fn many_results_to_send_do_not_hold_up_acknowledgments() {
         let tickets = link.publish_all(0..2);
         link.settle();
         link.slots();
-        for ticket in tickets {
-            link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-        }
+        link.finish(tickets);
         link.publish_all(0..jobs);
         let up = link.up();
         link.hear_up(&up);
@@ -385,9 +376,7 @@ fn a_lost_result_goes_again_and_is_told_once() {
     let tickets = link.publish_all(0..2);
     link.settle();
     link.slots();
-    for ticket in tickets {
-        link.receiver.result(ticket, Fate::Done, &[]).unwrap();
-    }
+    link.finish(tickets);
     let frames = Frame::all(&link.down());
     assert_eq!(frames[0].kind, RESULT);
     link.hear_down(&frames[1].bytes());

@@ -30,7 +30,9 @@ const LEAVE: u32 = 0x101;
 /// Ends with its argument.
 const ANSWER: u32 = 0x102;
 
-const SOURCE: &str = "
+const SOURCE: &str = concat!(
+    include_str!("io/ask_host.wgsl"),
+    "
 fn twice(job: Job) -> u32 {
     let own = arg(job, 1u);
     if !is_resumed(job) {
@@ -44,13 +46,6 @@ fn twice(job: Job) -> u32 {
     observe_add(own, before + io_bytes(job));
     workspace_store(own, 0u);
     return HANDLER_OK;
-}
-
-fn ask_host(job: Job) -> u32 {
-    let offset = vec2<u32>(arg(job, 3u), arg(job, 4u));
-    return request_io(
-        job, arg(job, 0u), arg(job, 1u), arg(job, 2u), offset.x, offset.y, arg(job, 5u)
-    );
 }
 
 fn ask(job: Job) -> u32 {
@@ -67,7 +62,8 @@ fn leave(job: Job) -> u32 {
 
 fn answer(job: Job) -> u32 {
     return arg(job, 0u);
-}";
+}"
+);
 
 fn twice(call: &Call<'_, AtomicU32>) -> u32 {
     let own = call.arg(1);

@@ -9,9 +9,8 @@
 //! both. The first of a turn is not counted: a GPU takes long to change from one user's
 //! context to another's, and so do caches.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use crate::counting::allocated;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const WARM_UP: usize = 200;
@@ -121,11 +120,11 @@ struct Samples {
 impl Samples {
     fn take(&mut self, side: &mut dyn Side) {
         side.prepare();
-        let before = allocations();
+        let before = allocated();
         let start = Instant::now();
         side.run();
         let elapsed = start.elapsed();
-        self.allocations += allocations() - before;
+        self.allocations += allocated() - before;
         self.nanoseconds.push(elapsed.as_nanos() as f64);
     }
 
@@ -239,44 +238,6 @@ fn json(bench: &str, case: &Case, ours: Summary, peer: Option<Summary>) -> serde
         line["peer_allocs"] = peer.allocs.into();
     }
     line
-}
-
-/// Heap allocations so far.
-pub fn allocations() -> u64 {
-    ALLOCATIONS.load(Ordering::Relaxed)
-}
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as in `alloc`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
 }
 
 #[cfg(test)]

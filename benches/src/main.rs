@@ -13,6 +13,8 @@
 //! The stripped binary can be carried to a machine with a GPU and without cargo: it needs libgcc_s
 //! and a glibc as new as the build machine's, and loads libvulkan at run time.
 
+#[path = "../../tests/counting/mod.rs"]
+mod counting;
 mod dispatch;
 mod fused;
 mod growth;

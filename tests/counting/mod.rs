@@ -1,5 +1,5 @@
-//! An allocator that counts every Rust allocation of the process, on any thread. (A target that
-//! uses it has one test, which must be alone.)
+//! An allocator that counts every Rust allocation of the process, on any thread. (A test target
+//! that uses it has one test, which must be alone.)
 
 #![allow(dead_code, reason = "each test target uses its part")]
 
@@ -21,9 +21,21 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
 
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as in `alloc`.
         unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: as in `alloc`.
+        unsafe { System.realloc(pointer, layout, size) }
     }
 }
 

@@ -19,14 +19,9 @@ pub const DAWDLE: u32 = 0x103;
 /// Fills words of the arena: the first one, how many, and a seed.
 pub const FILL: u32 = 0x104;
 
-const SOURCE: &str = "
-fn ask_host(job: Job) -> u32 {
-    let offset = vec2<u32>(arg(job, 3u), arg(job, 4u));
-    return request_io(
-        job, arg(job, 0u), arg(job, 1u), arg(job, 2u), offset.x, offset.y, arg(job, 5u)
-    );
-}
-
+const SOURCE: &str = concat!(
+    include_str!("ask_host.wgsl"),
+    "
 fn ask(job: Job) -> u32 {
     if !is_resumed(job) { return ask_host(job); }
     observe(arg(job, 6u), io_bytes(job));
@@ -63,7 +58,8 @@ fn fill(job: Job) -> u32 {
         arena_store(arg(job, 0u) + i, (arg(job, 2u) + i) * 2654435761u);
     }
     return HANDLER_OK;
-}";
+}"
+);
 
 /// The most that [`DAWDLE`] counts and [`FILL`] fills.
 pub const MOST: u32 = 4096;

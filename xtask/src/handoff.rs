@@ -11,13 +11,12 @@ mod firmware_log;
 mod process;
 mod wire;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use crate::command::{build_example, command, program, root, run as run_command};
-use crate::{Outcome, machine};
+use crate::{Outcome, image, machine};
 use counts::Counts;
 use process::{Process, Said, ScratchFolder, Side};
 use wire::{Damage, Wire};
@@ -41,7 +40,9 @@ pub fn run(options: &[&str]) -> Outcome {
 
     println!("wire     | loses or damages {loss} of the frames, seed {SEED}");
     let table = firmware_log::table(&firmware)?;
-    let mut board = Process::spawn(Side::Firmware, &mut simulator(&firmware, &uart), &folder)?;
+    // Its log is the standard output.
+    let mut qemu = image::board(&image::uart_at(&uart), &firmware);
+    let mut board = Process::spawn(Side::Firmware, &mut qemu, &folder)?;
     board.listen(move |output, say| firmware_log::decode(&table, output, say), &sender);
     let damage = Damage { rate: loss, seed: SEED };
     let lossy = Wire::open(&wire, &uart, damage)?;
@@ -101,16 +102,6 @@ fn build_firmware(target: &str) -> Result<PathBuf, String> {
     );
     run_command(cargo.arg(&folder).args(["--target", target]))?;
     Ok(folder.join(target).join("release/firmware"))
-}
-
-/// A board whose UART is a socket at `uart`, and whose log is the standard output.
-fn simulator(firmware: &Path, uart: &Path) -> Command {
-    let mut qemu = command(
-        "qemu-system-arm -machine lm3s6965evb -display none -monitor none \
-         -semihosting-config enable=on,target=native -serial",
-    );
-    qemu.arg(format!("unix:{},server=on,wait=off", uart.display())).arg("-kernel").arg(firmware);
-    qemu
 }
 
 /// Shows what both sides say until both have ended, and returns what they counted last.

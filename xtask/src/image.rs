@@ -1,7 +1,7 @@
 //! Bare-metal images of `tests/images`: building them, and running them on a simulated board.
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::command::{command, output, root, shown};
@@ -43,15 +43,28 @@ impl Image<'_> {
     }
 }
 
+/// A Cortex-M3 that runs an ELF, with its UART at `serial`, and semihosting.
+pub fn board(serial: &str, elf: &Path) -> Command {
+    let mut qemu = command(
+        "qemu-system-arm -machine lm3s6965evb -display none -monitor none \
+         -semihosting-config enable=on,target=native",
+    );
+    qemu.args(["-serial", serial]).arg("-kernel").arg(elf);
+    qemu
+}
+
+/// The UART of a [`board`] as a socket at `path`.
+#[cfg(any(feature = "c", feature = "handoff"))]
+pub fn uart_at(path: &Path) -> String {
+    format!("unix:{},server=on,wait=off", path.display())
+}
+
 /// Runs an image on a Cortex-M3 whose every instruction takes the same virtual time, and returns
 /// what it printed through semihosting.
-pub fn run_on_board(elf: &std::path::Path) -> Result<String, String> {
-    let mut qemu = command(
-        "qemu-system-arm -machine lm3s6965evb -nographic -monitor none -serial none \
-         -icount shift=10,sleep=off -semihosting-config enable=on,target=native -kernel",
-    );
-    qemu.arg(elf).stdin(Stdio::null());
-    qemu.stdout(Stdio::piped()).stderr(Stdio::piped());
+pub fn run_on_board(elf: &Path) -> Result<String, String> {
+    let mut qemu = board("none", elf);
+    qemu.args(["-icount", "shift=10,sleep=off"]);
+    qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut board = qemu.spawn().map_err(|error| format!("{}: {error}", shown(&qemu)))?;
     let deadline = Instant::now() + BOARD_TIMEOUT;
     while let Ok(None) = board.try_wait() {

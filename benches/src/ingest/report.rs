@@ -2,7 +2,8 @@
 
 use super::source::{Cache, Mode};
 use super::{CHUNK_BYTES, ROUNDS};
-use crate::harness::{Format, allocations};
+use crate::counting::allocated;
+use crate::harness::Format;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -21,10 +22,10 @@ pub struct Pass([f64; 3]);
 impl Pass {
     /// Times one over so many bytes.
     pub fn of(bytes: u64, pass: impl FnOnce() -> io::Result<()>) -> io::Result<Self> {
-        let (cpu, allocated, start) = (cpu_s(), allocations(), Instant::now());
+        let (cpu, before, start) = (cpu_s(), allocated(), Instant::now());
         pass()?;
         let (elapsed, gb) = (start.elapsed().as_secs_f64(), bytes as f64 / 1e9);
-        let allocated = (allocations() - allocated) as f64;
+        let allocated = (allocated() - before) as f64;
         let chunks = bytes as f64 / CHUNK_BYTES as f64;
         Ok(Self([gb / elapsed, (cpu_s() - cpu) / gb, allocated / chunks]))
     }

@@ -11,8 +11,8 @@ use slipring_core::layout::Geometry;
 use slipring_core::link::{Fate, Receiver};
 use slipring_core::slot::{Slot, fault};
 
-use crate::Outcome;
-use crate::command::{command, shown};
+use crate::command::shown;
+use crate::{Outcome, image};
 
 /// The jobs that the example has.
 const JOBS: u32 = 200;
@@ -33,11 +33,7 @@ impl Drop for Board {
 /// Runs a program on a board, and serves what it sends.
 pub fn run(program: &Path) -> Outcome {
     let socket = std::env::temp_dir().join(format!("slipring-c-{}", std::process::id()));
-    let mut qemu = command(
-        "qemu-system-arm -machine lm3s6965evb -display none -monitor none \
-         -semihosting-config enable=on,target=native -serial",
-    );
-    qemu.arg(format!("unix:{},server=on,wait=off", socket.display())).arg("-kernel").arg(program);
+    let mut qemu = image::board(&image::uart_at(&socket), program);
     let board = qemu.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut board = Board(board.map_err(|error| format!("{}: {error}", shown(&qemu)))?);
     let served = connect(&socket).and_then(|wire| serve(wire, &mut board.0));
