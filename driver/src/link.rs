@@ -66,7 +66,7 @@
 //! while is_running() {
 //!     links.turn(&mut driver)?; // Bytes in, slots into the ring.
 //!     if driver.has_work() {
-//!         driver.dispatch(&Readback::observables(0..64))?;
+//!         driver.dispatch(&Readback::none())?; // Results come home by themselves.
 //!         links.turn(&mut driver)?; // Results out.
 //!     }
 //!     links.wait(&mut driver, Duration::from_millis(100))?;

@@ -86,7 +86,7 @@ fn run(wire: Wire, once: bool) -> Result<(), Box<dyn Error>> {
     while !(once && has_gone) {
         links.turn(&mut driver)?;
         if driver.has_work() {
-            driver.dispatch(&Readback::observables(0..OBSERVABLES))?;
+            driver.dispatch(&Readback::none())?;
             links.turn(&mut driver)?;
         }
         while let Some((_, event)) = links.next_event() {

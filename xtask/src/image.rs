@@ -1,5 +1,7 @@
 //! Bare-metal images of `tests/images`: building them, and running them on a simulated board.
 
+#[cfg(any(feature = "c", feature = "handoff"))]
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +13,10 @@ pub const PANIC_SYMBOL: &str = "PANIC_IS_REACHABLE";
 
 /// A board that never ends has lost its way.
 const BOARD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most until a board's UART is there.
+#[cfg(any(feature = "c", feature = "handoff"))]
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One image, in release: the profile that firmware ships with.
 pub struct Image<'a> {
@@ -57,6 +63,18 @@ pub fn board(serial: &str, elf: &Path) -> Command {
 #[cfg(any(feature = "c", feature = "handoff"))]
 pub fn uart_at(path: &Path) -> String {
     format!("unix:{},server=on,wait=off", path.display())
+}
+
+/// Connects to such a UART, as soon as it is there.
+#[cfg(any(feature = "c", feature = "handoff"))]
+pub fn connect(path: &Path) -> Result<UnixStream, String> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    loop {
+        match UnixStream::connect(path) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            connected => return connected.map_err(|error| format!("{}: {error}", path.display())),
+        }
+    }
 }
 
 /// Runs an image on a Cortex-M3 whose every instruction takes the same virtual time, and returns

@@ -4,7 +4,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use slipring_core::layout::Geometry;
@@ -36,20 +35,9 @@ pub fn run(program: &Path) -> Outcome {
     let mut qemu = image::board(&image::uart_at(&socket), program);
     let board = qemu.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut board = Board(board.map_err(|error| format!("{}: {error}", shown(&qemu)))?);
-    let served = connect(&socket).and_then(|wire| serve(wire, &mut board.0));
+    let served = image::connect(&socket).and_then(|wire| serve(wire, &mut board.0));
     let _ = std::fs::remove_file(&socket);
     served
-}
-
-fn connect(socket: &Path) -> Result<UnixStream, String> {
-    let start = Instant::now();
-    loop {
-        match UnixStream::connect(socket) {
-            Ok(wire) => return Ok(wire),
-            Err(_) if start.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(10)),
-            Err(error) => return Err(format!("{}: {error}", socket.display())),
-        }
-    }
 }
 
 fn serve(mut wire: UnixStream, board: &mut Child) -> Outcome {

@@ -5,10 +5,9 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
-/// The most until the other end listens.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::image;
+
 /// Ends every frame of the link.
 const DELIMITER: u8 = 0;
 
@@ -35,7 +34,7 @@ pub struct Tally {
 impl Wire {
     /// Connects to the socket at `board`, and has the host connect to one at `path`.
     pub fn open(path: &Path, board: &Path, damage: Damage) -> Result<Self, String> {
-        let to_board = connect(board).map_err(|error| format!("{}: {error}", board.display()))?;
+        let to_board = image::connect(board)?;
         let listener =
             UnixListener::bind(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(thread::spawn(move || {
@@ -60,16 +59,6 @@ impl Wire {
             format!("{frames} frames, {lost} of them lost, {flipped} damaged")
         };
         Ok(format!("up {}; down {}", say(up), say(down)))
-    }
-}
-
-fn connect(path: &Path) -> std::io::Result<UnixStream> {
-    let deadline = Instant::now() + CONNECT_TIMEOUT;
-    loop {
-        match UnixStream::connect(path) {
-            Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
-            connected => return connected,
-        }
     }
 }
 
